@@ -1,0 +1,63 @@
+# The engine: events in, commands out. One owner, no clock, no I/O.
+from libc.stdint cimport int64_t
+
+from polybot._fast.event cimport CommandBuffer, Event, EventBuffer
+from polybot._fast.order cimport Order, Trade
+from polybot._fast.risk cimport Risk
+from polybot._fast.state cimport MarketState, SpotState
+from polybot._fast.strategy cimport Signal, Strategy
+
+cdef class Engine:
+    cdef readonly SpotState spot
+    cdef readonly Risk risk
+    cdef readonly list strategies
+    cdef readonly dict markets
+    cdef readonly dict orders
+    cdef readonly list alerts
+    cdef readonly int64_t now_ns
+    cdef readonly int64_t strays         # events for markets or orders we do not know
+    cdef readonly int64_t duplicates     # fills and updates that told nothing new
+    cdef readonly int64_t overfills
+    cdef CommandBuffer out
+    cdef list active
+    cdef list pool
+    cdef int64_t end_guard_ns
+    cdef int64_t diagnostics_ns
+    cdef int64_t next_diagnostic_ns
+    cdef double house_confidence_min
+    cdef double oracle_lag_s
+    cdef double tau_shift_s
+    cdef double sd_strike
+    cdef int max_missing_s
+    cdef int mismatch_limit
+    cdef int64_t fresh_samples
+
+    cpdef CommandBuffer process(self, EventBuffer events)
+    cdef MarketState find(self, int index)
+    cdef int apply(self, const Event* e) except -1
+    cdef int apply_rare(self, const Event* e) except -1
+    cdef int on_spot_trade(self, const Event* e) except -1
+    cdef int on_book(self, const Event* e) except -1
+    cdef int on_message_end(self, int64_t now_ns) except -1
+    cdef int check_told(self, MarketState m) except -1
+    cdef int on_quote(self, const Event* e) except -1
+    cdef int on_tick_size(self, const Event* e) except -1
+    cdef int on_timer(self, int64_t now_ns) except -1
+    cdef int on_strike(self, const Event* e) except -1
+    cdef int on_market_close(self, const Event* e) except -1
+    cdef int on_order_update(self, const Event* e) except -1
+    cdef int on_fill(self, const Event* e) except -1
+    cdef int on_outcome(self, const Event* e) except -1
+    cdef int on_operator(self, const Event* e) except -1
+    cdef int pregate(self, MarketState m, int64_t now_ns) noexcept
+    cdef int evaluate(self, MarketState m, int trigger, int64_t now_ns) except -1
+    cdef int ask(self, Strategy strategy, MarketState m, Signal signal) except -1
+    cdef int decide(self, MarketState m, int n, int64_t now_ns) except -1
+    cdef int settle_sides(self, MarketState m, int n) noexcept
+    cdef int open_order_reason(self, MarketState m, Signal s) noexcept
+    cdef bint pair_too_dear(self, MarketState m, Signal s) noexcept
+    cdef int dispatch(self, MarketState m, Signal s, int64_t now_ns) except -1
+    cdef int book_trade(self, MarketState m, Order o, Trade t, int sign) except -1
+    cdef int finish_order(self, MarketState m, Order o) except -1
+    cdef int settle_delta(self, MarketState m, int strategy, int64_t now_ns, int64_t cost, int64_t payout) except -1
+    cdef int64_t marked(self, MarketState m) noexcept

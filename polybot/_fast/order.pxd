@@ -1,0 +1,35 @@
+# One order of ours and its booked fills.
+from libc.stdint cimport int64_t
+
+cdef class Order:
+    cdef readonly int64_t seq
+    cdef readonly int market
+    cdef readonly int strategy
+    cdef readonly int outcome
+    cdef readonly int side
+    cdef readonly int order_type
+    cdef readonly int price_ticks
+    cdef readonly int64_t shares         # wanted, micro-shares
+    cdef readonly int64_t matched        # as the venue last told, micro-shares
+    cdef readonly int64_t filled         # booked from fills, micro-shares
+    cdef readonly int status
+    cdef readonly int64_t dispatched_ns
+    cdef readonly int64_t reserved_usd   # exposure this order still holds, micro-USD
+    cdef int64_t unit_fee_ppm            # fee at the limit price, micro-USD per share
+    cdef int64_t previous_dispatch_ns
+    cdef bint counted                    # still counts as one of max_orders
+    cdef dict trades                     # trade key -> Trade
+    cdef bint terminal(self) noexcept
+    cdef int64_t outstanding(self) noexcept
+    cdef int64_t reserve(self) noexcept
+
+cdef class Trade:
+    cdef readonly int status
+    cdef readonly int price_ticks
+    cdef readonly int64_t shares
+    cdef readonly int64_t cost_usd       # with fee, micro-USD
+    cdef readonly int64_t fee_usd
+    cdef readonly bint maker
+
+cdef bint is_terminal(int status) noexcept
+cdef int rank(int status) noexcept

@@ -1,0 +1,1 @@
+"""polybot._fast.records has no Python names: the engine cimports it."""

@@ -1,0 +1,242 @@
+"""Two-tier risk: portfolio gates first, then the strategy's own limits; sizes an order or names the denial.
+
+Owns limits, exposure (resting, in-flight and unknown orders in full, plus the cost of open positions), cash,
+halts and the day's and week's result.  All money in micro-USD integers.  Must not know orders' histories or
+books beyond what a check needs: the engine tells it every change through hold, book_cost and realise.
+"""
+from libc.math cimport fabs, isnan
+from libc.stdint cimport int64_t
+
+from polybot._fast.event cimport BUY, UP
+from polybot._fast.fees cimport notional_micro_usd, taker_fee_micro_usd
+from polybot._fast.state cimport DOWN_SLOT, MAX_STRATEGIES, UP_SLOT, MarketState, SpotState
+from polybot._fast.strategy cimport Signal
+
+cdef int64_t NS = 1_000_000_000
+cdef int64_t DAY_NS = 86_400 * NS
+cdef int64_t MICRO = 1_000_000
+cdef int64_t LOT = 10_000
+cdef int64_t MIN_MARKETABLE_USD = 1_000_000      # the venue refuses a marketable BUY below $1 (2026-11)
+# Ceilings outside the configuration's reach; raised only by POLYBOT_HARD_MAX_USD at process start.
+HARD_ORDER_USD = 500_000_000
+HARD_OPEN_USD = 5_000_000_000
+
+
+cdef class Risk:
+    """Limits of one account.
+
+    bankroll_usd and the ceilings in micro-USD, *_frac as fractions of bankroll, ages in ns.
+    Raises ValueError when a limit is not a number or negative.
+    """
+
+    def __init__(self, *, int64_t bankroll_usd, double max_exposure_frac, double daily_loss_halt_frac,
+                 double weekly_loss_halt_frac, int64_t spot_max_age_ns, int64_t stale_feed_ns,
+                 int64_t oracle_max_age_ns, int collar_ticks, double orders_per_s,
+                 double max_delta=0.0, double max_short_gamma=0.0,
+                 int64_t hard_order_usd=HARD_ORDER_USD, int64_t hard_open_usd=HARD_OPEN_USD):
+        for value in (max_exposure_frac, daily_loss_halt_frac, weekly_loss_halt_frac, orders_per_s):
+            if isnan(value) or value < 0.0:
+                raise ValueError(f"risk limits must be numbers >= 0, got {value}")
+        self.bankroll_usd = bankroll_usd
+        self.max_exposure_usd = <int64_t> (bankroll_usd * max_exposure_frac)
+        self.daily_halt_usd = <int64_t> (bankroll_usd * daily_loss_halt_frac)
+        self.weekly_halt_usd = <int64_t> (bankroll_usd * weekly_loss_halt_frac)
+        self.spot_max_age_ns = spot_max_age_ns
+        self.stale_feed_ns = stale_feed_ns
+        self.oracle_max_age_ns = oracle_max_age_ns
+        self.collar_ticks = collar_ticks
+        self.orders_per_s = orders_per_s
+        self.max_delta = max_delta
+        self.max_short_gamma = max_short_gamma
+        self.hard_order_usd = hard_order_usd
+        self.hard_open_usd = hard_open_usd
+        self.cash_usd = -1
+        self.day = self.week = -1
+        self.tokens = orders_per_s
+
+    def set_limits(self, int strategy, *, double per_trade_frac, double total_frac, int64_t cooldown_ns,
+                   int max_orders) -> None:
+        """Set one strategy's row of the risk table (fractions of bankroll)."""
+        if not 0 <= strategy < MAX_STRATEGIES:
+            raise ValueError(f"no strategy {strategy}")
+        self.per_trade_usd[strategy] = <int64_t> (self.bankroll_usd * per_trade_frac)
+        self.total_usd[strategy] = <int64_t> (self.bankroll_usd * total_frac)
+        self.cooldown_ns[strategy] = cooldown_ns
+        self.max_orders[strategy] = max_orders
+
+    # -- what the engine tells --------------------------------------------------------------------------------
+
+    cdef void hold(self, int strategy, int64_t change_usd) noexcept:
+        """An order's reservation grew or shrank."""
+        self.reserved_usd += change_usd
+        self.strat_reserved[strategy] += change_usd
+
+    cdef void book_cost(self, int strategy, int64_t change_usd) noexcept:
+        """Position cost changed by a fill (or its reversal); cash moves the other way."""
+        self.position_usd += change_usd
+        self.strat_position[strategy] += change_usd
+        if self.cash_usd >= 0:
+            self.cash_usd -= change_usd
+
+    cdef void realise(self, int strategy, int64_t pnl_usd, int64_t cost_usd) noexcept:
+        """A position was settled: its cost is no longer exposure, its PnL is the day's."""
+        self.position_usd -= cost_usd
+        self.strat_position[strategy] -= cost_usd
+        self.day_realised_usd += pnl_usd
+        self.week_realised_usd += pnl_usd
+        self.check_halts()
+
+    cdef void roll(self, int64_t now_ns) noexcept:
+        """Start a new day at 00:00 UTC, a new week on Monday 00:00 UTC."""
+        cdef int64_t day = now_ns // DAY_NS, week = (day + 3) // 7      # 1970-01-01 was a Thursday
+        if day != self.day:
+            self.day = day
+            self.day_realised_usd = 0
+            self.halted_daily = False
+        if week != self.week:
+            self.week = week
+            self.week_realised_usd = 0
+            self.halted_weekly = False
+
+    cdef void check_halts(self) noexcept:
+        """Trip the loss halts on realised plus marked PnL."""
+        if self.day_realised_usd + self.marked_usd <= -self.daily_halt_usd:
+            self.halted_daily = True
+        if self.week_realised_usd + self.marked_usd <= -self.weekly_halt_usd:
+            self.halted_weekly = True
+
+    # -- the check --------------------------------------------------------------------------------------------
+
+    cdef int check(self, MarketState market, SpotState spot, Signal signal, int strategy, bint taker,
+                   int64_t now_ns) noexcept:
+        """Return DISPATCHED with signal.shares cut to what is allowed, or the denial."""
+        cdef int reason = self._check_portfolio(market, spot, taker, now_ns)
+        if reason == DISPATCHED:
+            reason = self._check_orders(market, signal, strategy, now_ns)
+        if reason == DISPATCHED:
+            reason = self._fit_size(market, signal, strategy, taker)
+        if reason == DISPATCHED and not self.take_token(now_ns):
+            reason = RATE_LIMIT
+        return reason
+
+    cdef int _check_portfolio(self, MarketState market, SpotState spot, bint taker, int64_t now_ns) noexcept:
+        cdef int64_t spot_age = now_ns - spot.data_ns
+        if self.halted_manual:
+            return HALTED_MANUAL
+        if self.halted_daily:
+            return HALTED_DAILY
+        if self.halted_weekly:
+            return HALTED_WEEKLY
+        if self.venue_down:
+            return VENUE_DOWN
+        if spot_age > (self.spot_max_age_ns if taker else self.stale_feed_ns):
+            return STALE_SPOT
+        if now_ns - market.book_ns > self.stale_feed_ns:
+            return STALE_BOOK
+        if market.rule != 1 and now_ns - spot.oracle_ns > self.oracle_max_age_ns:
+            return STALE_ORACLE
+        return DISPATCHED
+
+    cdef int _check_orders(self, MarketState market, Signal signal, int strategy, int64_t now_ns) noexcept:
+        if now_ns - market.last_dispatch_ns[strategy] < self.cooldown_ns[strategy]:
+            return COOLDOWN
+        if market.order_count[strategy] >= self.max_orders[strategy]:
+            return MAX_ORDERS
+        if self._outside_collar(market, signal):
+            return PRICE_COLLAR
+        if self.max_delta > 0.0 and not self._delta_fits(market, signal):
+            return DELTA_LIMIT
+        return DISPATCHED
+
+    cdef bint _outside_collar(self, MarketState market, Signal signal) noexcept:
+        """True when the limit is worse than mid (or the only side there is) by more than the collar."""
+        cdef int bid = market.book.best_bid(signal.outcome), ask = market.book.best_ask(signal.outcome)
+        cdef int twice
+        if bid <= 0 and ask <= 0:
+            return False
+        twice = bid + ask if bid > 0 and ask > 0 else 2 * (ask if ask > 0 else bid)
+        twice = 2 * signal.price_ticks - twice
+        return (twice if signal.side == BUY else -twice) > 2 * self.collar_ticks
+
+    cdef bint _delta_fits(self, MarketState market, Signal signal) noexcept:
+        """Net Up shares after a full fill stay within max_delta (shares)."""
+        cdef int64_t net = market.shares[UP_SLOT] - market.shares[DOWN_SLOT]
+        net += signal.shares if signal.outcome == UP else -signal.shares
+        return fabs(net * 1e-6) <= self.max_delta
+
+    cdef int _fit_size(self, MarketState market, Signal signal, int strategy, bint taker) noexcept:
+        """Cut the size to per-trade cap, strategy room, portfolio room and cash; floor to the lot; refuse dust."""
+        cdef int64_t rate = market.fee_rate_ppm if taker and market.fees_enabled else 0
+        cdef int64_t unit, room = self.per_trade_usd[strategy], other, shares
+        cdef int bound = SIZE_BELOW_MIN
+        if rate < 0:
+            return EDGE_AFTER_COSTS
+        unit = notional_micro_usd(MICRO, signal.price_ticks)
+        unit += taker_fee_micro_usd(MICRO, signal.price_ticks, rate, market.fee_exponent) + 10
+        other = self.total_usd[strategy] - self.strat_reserved[strategy] - self.strat_position[strategy]
+        if other < room:
+            room, bound = other, STRATEGY_EXPOSURE
+        other = self.max_exposure_usd - self.reserved_usd - self.position_usd
+        if other < room:
+            room, bound = other, PORTFOLIO_EXPOSURE
+        other = self.hard_open_usd - self.reserved_usd - self.position_usd
+        if other < room:
+            room, bound = other, HARD_CEILING
+        if self.hard_order_usd < room:
+            room, bound = self.hard_order_usd, HARD_CEILING
+        other = self.cash_usd - self.reserved_usd if self.cash_usd >= 0 else 0
+        if other < room:
+            room, bound = other, INSUFFICIENT_BALANCE
+        if room <= 0:
+            return bound
+        shares = signal.shares
+        if <double> shares * unit > <double> room * MICRO:
+            shares = <int64_t> (<double> room * MICRO / unit)
+        else:
+            bound = SIZE_BELOW_MIN
+        shares -= shares % LOT
+        if shares < market.min_size_ushares or (taker and notional_micro_usd(shares, signal.price_ticks) < MIN_MARKETABLE_USD):
+            return bound
+        signal.shares = shares
+        return DISPATCHED
+
+    cdef bint take_token(self, int64_t now_ns) noexcept:
+        """Token bucket of orders per second, one second deep."""
+        cdef double cap = self.orders_per_s if self.orders_per_s > 1.0 else 1.0
+        self.tokens += (now_ns - self.tokens_ns) * 1e-9 * self.orders_per_s
+        self.tokens_ns = now_ns
+        if self.tokens > cap:
+            self.tokens = cap
+        if self.tokens < 1.0:
+            return False
+        self.tokens -= 1.0
+        return True
+
+    # -- operator and tests -----------------------------------------------------------------------------------
+
+    def halt(self) -> None:
+        """Stop new orders until resume()."""
+        self.halted_manual = True
+
+    def resume(self) -> None:
+        """Lift the manual halt; loss halts stay until their period ends."""
+        self.halted_manual = False
+
+    def set_venue_down(self, bint down) -> None:
+        """The gateway cannot place orders now."""
+        self.venue_down = down
+
+    def set_cash(self, int64_t cash_usd) -> None:
+        """Collateral as the venue reports it, micro-USD."""
+        self.cash_usd = cash_usd
+
+    def exposure(self, int strategy=-1) -> int:
+        """Micro-USD at risk now: of one strategy, or in all."""
+        if strategy < 0:
+            return self.reserved_usd + self.position_usd
+        return self.strat_reserved[strategy] + self.strat_position[strategy]
+
+    def row(self, int strategy) -> dict:
+        """One strategy's limits, micro-USD and ns."""
+        return {"per_trade_usd": self.per_trade_usd[strategy], "total_usd": self.total_usd[strategy],
+                "cooldown_ns": self.cooldown_ns[strategy], "max_orders": self.max_orders[strategy]}

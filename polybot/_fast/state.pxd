@@ -1,0 +1,129 @@
+# SpotState: the asset's spot and oracle, one for the daemon's life. MarketState: one window.
+from libc.stdint cimport int64_t
+
+from polybot._fast.basis cimport OracleBasis
+from polybot._fast.book cimport Book
+from polybot._fast.pricing cimport Pricing, PricingInput
+from polybot._fast.regime cimport RegimeClassifier
+from polybot._fast.vol cimport Volatility
+from polybot._fast.vwap cimport RollingVwap
+
+cdef enum:
+    UP_SLOT = 0              # array places of the outcomes
+    DOWN_SLOT = 1
+    MAX_STRATEGIES = 16
+    MAX_GATES = 10
+    ORACLE_RING_S = 512      # seconds of 1 Hz oracle history kept; above the longest averaging window
+
+cpdef enum GateCompare:
+    GATE_AT_LEAST = 0
+    GATE_AT_MOST = 1
+    GATE_FLAG = 2
+
+cpdef enum GateResult:
+    GATE_NOT_REACHED = -1
+    GATE_BLOCKED = 0
+    GATE_PASSED = 1
+
+ctypedef struct Gate:
+    double value
+    double threshold
+    int compare
+    int result
+
+cdef class SpotState:
+    cdef readonly Volatility vol
+    cdef readonly RollingVwap vwap
+    cdef readonly RegimeClassifier regime
+    cdef readonly OracleBasis basis
+    cdef readonly double last            # last trade price, spot units
+    cdef readonly double previous        # the trade price before it that differed in time
+    cdef readonly double bid
+    cdef readonly double ask
+    cdef readonly double sigma           # per sqrt(s), cached once a second; NaN until warm
+    cdef readonly double se_ln_sigma
+    cdef readonly int64_t sigma_ns
+    cdef readonly int64_t trade_ns       # recv_ns of the last trade
+    cdef readonly int64_t data_ns        # recv_ns of the last live trade or quote
+    cdef readonly int64_t oracle_ns      # recv_ns of the last live oracle tick of any kind
+    cdef readonly int64_t oracle_stamp_ns
+    cdef readonly double oracle_last     # last oracle spot value, resolution units
+    cdef readonly double twap_last
+    cdef readonly int64_t twap_stamp_ns
+    cdef readonly int64_t trades
+    cdef readonly int64_t quotes
+    cdef readonly int64_t gaps
+    cdef double ring_value[ORACLE_RING_S]
+    cdef int64_t ring_second[ORACLE_RING_S]
+
+    cdef void on_trade(self, double price, double quantity, int64_t recv_ns, int64_t venue_ns, bint live) noexcept
+    cdef void on_quote(self, double bid, double ask, int64_t recv_ns) noexcept
+    cdef void on_oracle_spot(self, double value, int64_t venue_ns, int64_t recv_ns, bint live) noexcept
+    cdef void on_oracle_twap(self, double value, int64_t venue_ns, int64_t recv_ns) noexcept
+    cdef void _cache_sigma(self, int64_t now_ns) noexcept
+    cdef void on_timer(self, int64_t now_ns) noexcept
+    cdef double locked_sum(self, int64_t first_second, int64_t last_second, double fill, int* missing) noexcept
+
+cdef class MarketState:
+    cdef readonly int index
+    cdef readonly object spec
+    cdef readonly Book book
+    cdef readonly int64_t start_ns
+    cdef readonly int64_t end_ns
+    cdef readonly int rule
+    cdef readonly double twap_window_s
+    cdef readonly int64_t min_size_ushares
+    cdef readonly bint fees_enabled
+    cdef readonly int64_t fee_rate_ppm   # -1: schedule unknown
+    cdef readonly int fee_exponent
+    cdef readonly double strike          # NaN until captured
+    cdef readonly double strike_var      # variance of ln strike
+    cdef readonly int strike_source
+    cdef readonly int64_t strike_stamp_ns
+    cdef readonly int house              # outcome of the first dispatched active order, -1: none
+    cdef readonly int64_t book_ns        # recv_ns of the last book message, 0: none yet
+    cdef readonly bint has_book
+    cdef readonly bint closed
+    cdef readonly int outcome            # as published by the venue, -1: unknown
+    cdef readonly int64_t shares[2]      # micro-shares held per outcome, provisional and confirmed
+    cdef readonly int64_t cost_usd[2]    # micro-USD paid for them, with fees
+    cdef readonly int64_t fees_usd
+    cdef readonly int64_t now_ns
+    cdef readonly double spot            # S in the resolution source's units
+    cdef readonly double tau_s
+    cdef readonly int missing_s          # unobserved seconds inside the averaging window
+    cdef readonly double bankroll_usd
+    cdef PricingInput inp
+    cdef Pricing px                      # the shared pricing context of this message
+    cdef double quote_spot[2]            # spot (exchange units) when the best ask of the outcome was last set
+    cdef int quote_ask[2]
+    cdef readonly int order_count[MAX_STRATEGIES]
+    cdef int64_t last_dispatch_ns[MAX_STRATEGIES]
+    cdef readonly int64_t strat_cost_usd[MAX_STRATEGIES]
+    cdef int64_t strat_shares[MAX_STRATEGIES][2]
+    cdef readonly int64_t strat_fees_usd[MAX_STRATEGIES]
+    cdef readonly int64_t signals[MAX_STRATEGIES]
+    cdef readonly int64_t dispatched[MAX_STRATEGIES]
+    cdef int64_t denials[MAX_STRATEGIES][64]
+    cdef Gate gates[MAX_STRATEGIES][MAX_GATES]
+    cdef list open_orders                # orders that may still fill, in order of dispatch
+    cdef readonly int block_reason       # Denial of the last gate no strategy may skip, 0: none
+    cdef readonly bint settled
+    cdef bint dirty                      # touched by the venue message now being applied
+    cdef int told_outcome                # best prices the venue told with the last message, to check our book
+    cdef int told_bid                    # ticks; -1: side empty, -2: not told
+    cdef int told_ask
+    cdef readonly int mismatches
+    cdef readonly int resyncs
+    cdef bint tick_refetch               # asked and not answered yet
+    cdef int64_t off_tick_seen
+    cdef int64_t order_seq_next
+    cdef int64_t blocked[64]             # evaluations that no strategy was asked, by Denial
+
+    cdef bint reprice(self, SpotState spot, int64_t now_ns, double lag_s, double tau_shift_s, double sd_strike) noexcept
+    cdef double fair_at_spot(self, double exchange_spot, double beta, int outcome) noexcept
+    cdef double fee_per_share(self, double price) noexcept
+    cdef void _forget_gates(self) noexcept
+    cdef void _lock_window(self, SpotState spot, int64_t now_ns, double lag_s) noexcept
+    cdef void note_quote(self, double exchange_spot) noexcept
+    cdef double q(self, int outcome) noexcept

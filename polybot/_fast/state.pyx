@@ -1,0 +1,301 @@
+"""What the engine knows: SpotState (the asset, for the daemon's life) and MarketState (one window).
+
+Owns the estimators' wiring, the oracle's 1 Hz history, strike, book, position and per-strategy statistics,
+and the shared pricing context that strategies read.  Must not decide anything: strategies, risk and the
+engine do.  Time comes with events; nothing here reads a clock.
+"""
+from libc.math cimport NAN, isnan
+from libc.stdint cimport int64_t
+from libc.string cimport memset
+
+from polybot._fast.basis cimport OracleBasis
+from polybot._fast.book cimport Book
+from polybot._fast.fees cimport fee_per_share
+from polybot._fast.pricing cimport PRICE_OK, RULE_CANDLE, RULE_POINT, RULE_TWAP, Pricing, PricingInput, price_binary
+from polybot._fast.regime cimport RegimeClassifier
+from polybot._fast.vol cimport Volatility
+from polybot._fast.vwap cimport RollingVwap
+
+cdef int64_t NS = 1_000_000_000
+# Newest seconds of the averaging window that cannot have arrived yet (feed delay, market-facts 2026-06: up to 2.2 s).
+cdef int ORACLE_DELAY_S = 3
+RULES = {"point": RULE_POINT, "candle": RULE_CANDLE, "twap": RULE_TWAP}
+
+
+cdef class SpotState:
+    """Spot price, its estimators and the oracle's history; fed by every trade, never paused."""
+
+    def __init__(self, Volatility vol not None, RollingVwap vwap not None, RegimeClassifier regime not None,
+                 OracleBasis basis not None):
+        self.vol = vol
+        self.vwap = vwap
+        self.regime = regime
+        self.basis = basis
+        self.last = self.previous = self.bid = self.ask = NAN
+        self.sigma = self.se_ln_sigma = NAN
+        self.oracle_last = self.twap_last = NAN
+        memset(self.ring_second, 0, sizeof(self.ring_second))
+
+    cdef void on_trade(self, double price, double quantity, int64_t recv_ns, int64_t venue_ns, bint live) noexcept:
+        """Feed one trade; a trade of the past (warm start) moves the estimators but is not fresh data."""
+        cdef int64_t at = recv_ns if live else venue_ns
+        self.previous = self.last
+        self.last = price
+        self.trades += 1
+        self.vol.on_price(price, at)
+        self.vwap.on_trade(price, quantity, at)
+        self.regime.on_price(price, at)
+        self.basis.on_spot(price, venue_ns if venue_ns > 0 else recv_ns)
+        self.trade_ns = at
+        if live:
+            self.data_ns = recv_ns
+        if at - self.sigma_ns >= NS or isnan(self.sigma):
+            self._cache_sigma(at)
+
+    cdef void _cache_sigma(self, int64_t now_ns) noexcept:
+        self.sigma = self.vol.sigma()
+        self.se_ln_sigma = self.vol.se_ln_sigma()
+        self.sigma_ns = now_ns
+
+    cdef void on_quote(self, double bid, double ask, int64_t recv_ns) noexcept:
+        self.bid = bid
+        self.ask = ask
+        self.quotes += 1
+        self.data_ns = recv_ns
+
+    cdef void on_oracle_spot(self, double value, int64_t venue_ns, int64_t recv_ns, bint live) noexcept:
+        cdef int64_t second = venue_ns // NS
+        cdef int slot = <int> (second % ORACLE_RING_S)
+        if second < self.ring_second[slot]:
+            return
+        self.ring_second[slot] = second
+        self.ring_value[slot] = value
+        self.basis.on_oracle(value, venue_ns)
+        if venue_ns >= self.oracle_stamp_ns:
+            self.oracle_stamp_ns = venue_ns
+            self.oracle_last = value
+        if live:
+            self.oracle_ns = recv_ns
+
+    cdef void on_oracle_twap(self, double value, int64_t venue_ns, int64_t recv_ns) noexcept:
+        if venue_ns >= self.twap_stamp_ns:
+            self.twap_stamp_ns = venue_ns
+            self.twap_last = value
+        self.oracle_ns = recv_ns
+
+    cdef void on_timer(self, int64_t now_ns) noexcept:
+        """Let windows slide while no trade comes."""
+        self.vwap.evict(now_ns)
+        self.regime.evict(now_ns)
+
+    cdef double locked_sum(self, int64_t first_second, int64_t last_second, double fill, int* missing) noexcept:
+        """Sum of the oracle's 1 Hz prints over [first_second, last_second]; unseen seconds take the print before.
+
+        Seconds newer than the last print take `fill`; `missing` counts unseen seconds that should have come by now.
+        """
+        cdef int64_t second, newest = self.oracle_stamp_ns // NS
+        cdef double total = 0.0, value = NAN
+        cdef int slot
+        missing[0] = 0
+        for second in range(first_second, last_second + 1):
+            slot = <int> (second % ORACLE_RING_S)
+            if self.ring_second[slot] == second:
+                value = self.ring_value[slot]
+                total += value
+            elif second > newest:
+                total += fill
+                missing[0] += 1 if last_second - second >= ORACLE_DELAY_S else 0
+            else:
+                total += fill if isnan(value) else value
+                missing[0] += 1
+        return total
+
+    def describe(self) -> dict:
+        """Facts for diagnostics and tests (prices in USD, sigma per sqrt(s))."""
+        return {
+            "last": self.last, "bid": self.bid, "ask": self.ask, "sigma": self.sigma, "vwap": self.vwap.value(),
+            "regime": self.regime.regime, "regime_fraction": self.regime.fraction, "beta": self.basis.beta,
+            "oracle": self.oracle_last, "twap": self.twap_last, "trades": self.trades, "quotes": self.quotes,
+            "gaps": self.gaps, "data_ns": self.data_ns, "oracle_ns": self.oracle_ns,
+        }
+
+
+cdef class MarketState:
+    """One window: metadata, strike, book, position, statistics and the pricing context of the last message."""
+
+    def __init__(self, int index, spec, *, int64_t order_seq_base, double bankroll_usd):
+        if spec.rule not in RULES:
+            raise ValueError(f"unknown resolution rule {spec.rule!r}")
+        self.index = index
+        self.spec = spec
+        self.book = Book()
+        self.book.set_tick_size(spec.tick_size_ticks)
+        self.start_ns = spec.start_ns
+        self.end_ns = spec.end_ns
+        self.rule = RULES[spec.rule]
+        self.twap_window_s = spec.twap_window_s
+        self.min_size_ushares = spec.min_size_ushares
+        self.fees_enabled = spec.fees_enabled
+        self.fee_rate_ppm = -1 if spec.fee_rate_ppm is None else spec.fee_rate_ppm
+        self.fee_exponent = spec.fee_exponent
+        self.strike = self.spot = self.tau_s = NAN
+        self.house = self.outcome = -1
+        self.order_seq_next = order_seq_base
+        self.bankroll_usd = bankroll_usd
+        self.quote_spot[UP_SLOT] = self.quote_spot[DOWN_SLOT] = NAN
+        self.quote_ask[UP_SLOT] = self.quote_ask[DOWN_SLOT] = -1
+        self.open_orders = []
+        self.told_bid = self.told_ask = -2
+        self._forget_gates()
+
+    cdef void _forget_gates(self) noexcept:
+        cdef int s, g
+        for s in range(MAX_STRATEGIES):
+            for g in range(MAX_GATES):
+                self.gates[s][g].value = self.gates[s][g].threshold = NAN
+                self.gates[s][g].compare = GATE_FLAG
+                self.gates[s][g].result = GATE_NOT_REACHED
+
+    cdef double q(self, int outcome) noexcept:
+        """Model probability of the outcome under the current pricing context."""
+        return self.px.p_up if outcome == UP_SLOT else 1.0 - self.px.p_up
+
+    cdef double fee_per_share(self, double price) noexcept:
+        """Taker fee in USD per share at this price; NaN while fees are enabled and the schedule is unknown."""
+        if not self.fees_enabled:
+            return 0.0
+        if self.fee_rate_ppm < 0:
+            return NAN
+        return fee_per_share(price, self.fee_rate_ppm * 1e-6, self.fee_exponent)
+
+    cdef void note_quote(self, double exchange_spot) noexcept:
+        """Remember the spot at which each best ask was last set (what the quote's owner had seen at most)."""
+        cdef int outcome, ask
+        for outcome in range(2):
+            ask = self.book.best_ask(outcome)
+            if ask != self.quote_ask[outcome]:
+                self.quote_ask[outcome] = ask
+                self.quote_spot[outcome] = exchange_spot
+
+    cdef bint reprice(self, SpotState spot, int64_t now_ns, double lag_s, double tau_shift_s, double sd_strike) noexcept:
+        """Fill the shared pricing context for now; False when there is no price (px.status says why)."""
+        cdef double beta = 0.0, var_basis = 0.0
+        if self.rule != RULE_CANDLE:
+            beta = spot.basis.beta
+            var_basis = spot.basis.var_ln
+        self.now_ns = now_ns
+        self.spot = spot.last + beta
+        self.tau_s = (self.end_ns - now_ns) * 1e-9
+        self.inp.rule = self.rule
+        self.inp.w_s = self.twap_window_s
+        self.inp.lag_s = lag_s if self.rule == RULE_TWAP else 0.0
+        self.inp.s = self.spot
+        self.inp.k = self.strike
+        self.inp.sigma = spot.sigma
+        self.inp.tau_s = self.tau_s + tau_shift_s
+        self.inp.locked_sum = 0.0
+        self.inp.var_locked = 0.0
+        self.inp.var_basis = var_basis
+        self.inp.var_strike = self.strike_var + sd_strike * sd_strike
+        self.inp.se_ln_sigma = spot.se_ln_sigma
+        self.inp.sd_x = 0.0
+        self.missing_s = 0
+        if self.rule == RULE_TWAP:
+            self._lock_window(spot, now_ns, lag_s)
+        return price_binary(&self.inp, &self.px) == PRICE_OK
+
+    cdef void _lock_window(self, SpotState spot, int64_t now_ns, double lag_s) noexcept:
+        """Inside the averaging window: what is already averaged, and the variance of seconds never seen."""
+        cdef double u = self.inp.tau_s - lag_s, elapsed, missing
+        cdef int64_t first, whole
+        cdef int unseen = 0
+        u = u if u > 0.0 else 0.0
+        elapsed = self.twap_window_s - u
+        if elapsed <= 0.0:
+            return
+        first = self.end_ns // NS - <int64_t> (lag_s + 0.5) - <int64_t> self.twap_window_s + 1
+        whole = <int64_t> elapsed
+        self.inp.locked_sum = spot.locked_sum(first, first + whole - 1, self.spot, &unseen)
+        self.inp.locked_sum += (elapsed - whole) * self.spot
+        self.missing_s = unseen
+        missing = <double> unseen
+        # One gap of n seconds filled flat: the mean's log error has variance (n/w)^2 sigma^2 n/3 (Brownian, one end free).
+        self.inp.var_locked = (missing / self.twap_window_s) ** 2 * spot.sigma * spot.sigma * missing / 3.0
+
+    cdef double fair_at_spot(self, double exchange_spot, double beta, int outcome) noexcept:
+        """Probability of the outcome had the spot been `exchange_spot`, all else as in the current context."""
+        cdef PricingInput inp = self.inp
+        cdef Pricing px
+        inp.s = exchange_spot + beta
+        if price_binary(&inp, &px) != PRICE_OK:
+            return NAN
+        return px.p_up if outcome == UP_SLOT else 1.0 - px.p_up
+
+    # What Python strategies and tests may look at.
+    @property
+    def priced(self) -> bool:
+        """True when the pricing context holds a price."""
+        return self.px.status == PRICE_OK
+
+    @property
+    def price_status(self) -> int:
+        """PriceStatus of the pricing context."""
+        return self.px.status
+
+    @property
+    def fair_up(self) -> float:
+        """Model probability of Up."""
+        return self.px.p_up
+
+    @property
+    def z(self) -> float:
+        """Standardised distance ln(m/K)/v."""
+        return self.px.z
+
+    @property
+    def se_fair(self) -> float:
+        """Standard error of the fair probability."""
+        return self.px.se_q
+
+    @property
+    def greeks(self) -> tuple[float, float, float]:
+        """Delta, gamma, vega of one Up share, USD per USD of spot."""
+        return self.px.delta, self.px.gamma, self.px.vega
+
+    @property
+    def open_order_count(self) -> int:
+        """Orders that may still fill."""
+        return len(self.open_orders)
+
+    def fair(self, int outcome) -> float:
+        """Model probability of the outcome."""
+        return self.q(outcome)
+
+    def best_ask(self, int outcome) -> int:
+        """Best ask of the outcome in ticks, -1 when there is none."""
+        return self.book.best_ask(outcome)
+
+    def best_bid(self, int outcome) -> int:
+        """Best bid of the outcome in ticks, -1 when there is none."""
+        return self.book.best_bid(outcome)
+
+    def position(self) -> tuple[int, int]:
+        """Micro-shares held of Up and Down."""
+        return self.shares[UP_SLOT], self.shares[DOWN_SLOT]
+
+    def gate_rows(self, int strategy) -> list:
+        """Last evaluated gates of a strategy: (value, threshold, compare, result) each."""
+        return [(self.gates[strategy][g].value, self.gates[strategy][g].threshold, self.gates[strategy][g].compare,
+                 self.gates[strategy][g].result) for g in range(MAX_GATES)]
+
+    def stats(self) -> dict:
+        """Counters of this market: signals and denials per strategy index."""
+        cdef int s, d
+        return {
+            "signals": [self.signals[s] for s in range(MAX_STRATEGIES)],
+            "dispatched": [self.dispatched[s] for s in range(MAX_STRATEGIES)],
+            "denials": [{d: self.denials[s][d] for d in range(64) if self.denials[s][d]} for s in range(MAX_STRATEGIES)],
+            "blocked": {d: self.blocked[d] for d in range(64) if self.blocked[d]},
+            "off_tick": self.book.off_tick, "fees_usd": self.fees_usd,
+            "cost_usd": self.cost_usd[0] + self.cost_usd[1],
+        }

@@ -1,0 +1,44 @@
+# Strategy base and the Signal a strategy fills in. Cython and plain-Python subclasses use the same hooks.
+from libc.stdint cimport int32_t, int64_t
+
+from polybot._fast.state cimport MarketState, SpotState
+
+cpdef enum Trigger:
+    ON_SPOT_TRADE = 1
+    ON_BOOK = 2
+
+cdef class Signal:
+    cdef public int outcome
+    cdef public int side
+    cdef public int order_type
+    cdef public bint post_only
+    cdef public int price_ticks          # limit: the worst level needed
+    cdef public double price             # average price expected, USD per share
+    cdef public int64_t shares           # wanted, micro-shares
+    cdef public double fair              # probability of the outcome
+    cdef public double edge              # fair - price - fee, per share
+    cdef public double confidence
+    cdef public double size_frac         # of bankroll
+    cdef int strategy
+    cdef int reason
+    cdef void copy_from(self, Signal other) noexcept
+    cdef double score(self) noexcept
+    cdef int check(self) except -1
+
+cdef class Strategy:
+    cdef readonly str name
+    cdef readonly tuple gate_names
+    cdef readonly int triggers
+    cdef readonly bint passive
+    cdef readonly bint opening_only
+    cdef readonly bint enabled
+    cdef readonly int index
+    cdef readonly double edge_se_multiple
+    cdef MarketState _market
+    cpdef int evaluate(self, MarketState market, SpotState spot, Signal signal) except -1
+    cdef int run(self, MarketState market, SpotState spot, Signal signal) except -1
+    cdef bint gate(self, int number, double value, double threshold) noexcept
+    cdef bint gate_most(self, int number, double value, double threshold) noexcept
+    cdef bint gate_flag(self, int number, bint ok) noexcept
+    cdef bint size_taker(self, MarketState market, Signal signal, int outcome, double cap, double min_edge) noexcept
+    cdef double taker_edge(self, MarketState market, int outcome) noexcept

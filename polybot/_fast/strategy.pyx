@@ -1,0 +1,200 @@
+"""Strategy: a stateless function of market state that may fill in one Signal.
+
+Theory of operation: the engine prepares a market's pricing context once per venue message and calls
+``evaluate`` of every strategy whose trigger matches.  A strategy walks its gates in order; each gate records
+value, threshold and result in the market, so the diagnostics show what the decision itself saw.  The first
+gate that fails ends the evaluation; when all pass, the strategy fills the Signal and returns 1.
+
+Subclass in Cython (override ``cpdef int evaluate``) or in plain Python (override ``evaluate``); both run
+unchanged in live, paper, backtest and replay.  Must not keep state between calls that a replay could not rebuild.
+"""
+from libc.math cimport NAN, fmax, isnan
+from libc.stdint cimport int64_t
+
+from polybot._fast.event cimport BUY, FAK, SELL
+from polybot._fast.pricing cimport half_kelly
+from polybot._fast.state cimport (
+    GATE_AT_LEAST, GATE_AT_MOST, GATE_BLOCKED, GATE_FLAG, GATE_NOT_REACHED, GATE_PASSED, MAX_GATES, MAX_STRATEGIES,
+    MarketState, SpotState,
+)
+
+cdef double MICRO = 1e-6
+cdef int64_t LOT = 10_000        # 0.01 share, the venue's share lot, in micro-shares
+
+
+cdef class Signal:
+    """A strategy's opinion on one outcome; reused, so copy what must outlive the call."""
+
+    def __cinit__(self):
+        self.strategy = -1
+
+    cdef void copy_from(self, Signal other) noexcept:
+        self.outcome = other.outcome
+        self.side = other.side
+        self.order_type = other.order_type
+        self.post_only = other.post_only
+        self.price_ticks = other.price_ticks
+        self.price = other.price
+        self.shares = other.shares
+        self.fair = other.fair
+        self.edge = other.edge
+        self.confidence = other.confidence
+        self.size_frac = other.size_frac
+        self.strategy = other.strategy
+        self.reason = other.reason
+
+    cdef double score(self) noexcept:
+        return self.edge * self.confidence
+
+    cdef int check(self) except -1:
+        """Raise ValueError for an opinion no order could be made of; its strategy is then disabled."""
+        if not 0 <= self.outcome <= 1 or not 0 <= self.side <= 1 or not 0 <= self.order_type <= FAK:
+            raise ValueError(f"outcome {self.outcome}, side {self.side} or order_type {self.order_type} is no such thing")
+        if not 0 < self.price_ticks < 10_000 or self.shares <= 0:
+            raise ValueError(f"price_ticks {self.price_ticks} or shares {self.shares} out of range")
+        if not (-1.0 <= self.edge <= 1.0 and 0.0 <= self.confidence <= 1.0 and 0.0 <= self.price <= 1.0):
+            raise ValueError(f"edge {self.edge}, confidence {self.confidence} or price {self.price} out of range")
+        return 0
+
+
+cdef class Strategy:
+    """Base of all strategies.
+
+    name: unique, as in conf/strategy; gate_names: at most 10, in the order they are walked;
+    triggers: sum of Trigger codes; passive: exempt from the house side.
+    """
+
+    def __init__(self, str name, *, gate_names, int triggers, bint passive=False, bint enabled=True,
+                 double edge_se_multiple=1.0):
+        gate_names = tuple(gate_names)
+        if len(gate_names) > MAX_GATES:
+            raise ValueError(f"{name}: at most {MAX_GATES} gates, got {len(gate_names)}")
+        self.name = name
+        self.gate_names = gate_names
+        self.triggers = triggers
+        self.passive = passive
+        self.enabled = enabled
+        self.edge_se_multiple = edge_se_multiple
+        self.index = -1
+
+    def bind(self, int index) -> None:
+        """Give the strategy its place in the engine's list."""
+        if not 0 <= index < MAX_STRATEGIES:
+            raise ValueError(f"at most {MAX_STRATEGIES} strategies")
+        self.index = index
+
+    def disable(self) -> None:
+        """Stop asking this strategy (it raised, or the operator said so)."""
+        self.enabled = False
+
+    cpdef int evaluate(self, MarketState market, SpotState spot, Signal signal) except -1:
+        """Fill `signal` and return 1, or return 0. Override this."""
+        return 0
+
+    cdef int run(self, MarketState market, SpotState spot, Signal signal) except -1:
+        """Called by the engine: forget the last gates, then evaluate."""
+        cdef int g, fired
+        self._market = market
+        for g in range(MAX_GATES):
+            market.gates[self.index][g].result = GATE_NOT_REACHED
+        signal.side = BUY
+        signal.order_type = FAK
+        signal.post_only = False
+        signal.strategy = self.index
+        fired = self.evaluate(market, spot, signal)
+        return 1 if fired else 0
+
+    cdef bint gate(self, int number, double value, double threshold) noexcept:
+        """Record and test value >= threshold; NaN blocks."""
+        cdef bint ok = value >= threshold
+        self._market.gates[self.index][number].value = value
+        self._market.gates[self.index][number].threshold = threshold
+        self._market.gates[self.index][number].compare = GATE_AT_LEAST
+        self._market.gates[self.index][number].result = GATE_PASSED if ok else GATE_BLOCKED
+        return ok
+
+    cdef bint gate_most(self, int number, double value, double threshold) noexcept:
+        """Record and test value <= threshold; NaN blocks."""
+        cdef bint ok = value <= threshold
+        self._market.gates[self.index][number].value = value
+        self._market.gates[self.index][number].threshold = threshold
+        self._market.gates[self.index][number].compare = GATE_AT_MOST
+        self._market.gates[self.index][number].result = GATE_PASSED if ok else GATE_BLOCKED
+        return ok
+
+    cdef bint gate_flag(self, int number, bint ok) noexcept:
+        """Record a yes/no gate."""
+        self._market.gates[self.index][number].value = 1.0 if ok else 0.0
+        self._market.gates[self.index][number].threshold = 1.0
+        self._market.gates[self.index][number].compare = GATE_FLAG
+        self._market.gates[self.index][number].result = GATE_PASSED if ok else GATE_BLOCKED
+        return ok
+
+    def check_least(self, int number, double value, double threshold) -> bool:
+        """Gate `number` for Python strategies: value >= threshold."""
+        return self.gate(number, value, threshold)
+
+    def check_most(self, int number, double value, double threshold) -> bool:
+        """Gate `number` for Python strategies: value <= threshold."""
+        return self.gate_most(number, value, threshold)
+
+    def check_flag(self, int number, bint ok) -> bool:
+        """Gate `number` for Python strategies: a condition."""
+        return self.gate_flag(number, ok)
+
+    cdef double taker_edge(self, MarketState market, int outcome) noexcept:
+        """Edge per share at the best ask, fee included; NaN without a price, an ask or a fee schedule."""
+        cdef int ask = market.book.best_ask(outcome)
+        cdef double price
+        if ask <= 0 or ask >= 10_000:
+            return NAN
+        price = ask * 1e-4
+        return market.q(outcome) - price - market.fee_per_share(price)
+
+    cdef bint size_taker(self, MarketState market, Signal signal, int outcome, double cap, double min_edge) noexcept:
+        """Fill the signal for a taker BUY: half-Kelly size, limit at the worst level still worth `min_edge`.
+
+        Walks the book level by level (model.md section 3).  False when not even one lot is worth it.
+        """
+        cdef int ticks = market.book.best_ask(outcome), worst = -1
+        cdef int64_t want, taken = 0, here, notional = 0
+        cdef double q = market.q(outcome), price, cost, frac
+        if ticks <= 0:
+            return False
+        price = ticks * 1e-4
+        cost = price + market.fee_per_share(price)
+        frac = half_kelly(q, cost, cap)
+        if isnan(frac) or frac <= 0.0:
+            return False
+        want = <int64_t> (frac * market.bankroll_usd / cost / MICRO)
+        want -= want % LOT
+        while ticks >= 0 and ticks < 10_000 and taken < want:
+            price = ticks * 1e-4
+            if q - price - market.fee_per_share(price) < min_edge:
+                break
+            here = market.book.size_at_ask(outcome, ticks)
+            here = here if here < want - taken else want - taken
+            taken += here
+            notional += here * ticks
+            worst = ticks
+            ticks = market.book.next_ask(outcome, ticks)
+        taken -= taken % LOT
+        if taken <= 0:
+            return False
+        price = (<double> notional) / (<double> taken) * 1e-4
+        signal.outcome = outcome
+        signal.price_ticks = worst
+        signal.price = price
+        signal.shares = taken
+        signal.fair = q
+        signal.edge = q - price - market.fee_per_share(price)
+        signal.size_frac = frac
+        return True
+
+    def size_buy(self, MarketState market, Signal signal, int outcome, double cap, double min_edge) -> bool:
+        """Fill the signal for a taker BUY of `outcome` (Python strategies); see model.md section 3."""
+        return self.size_taker(market, signal, outcome, cap, min_edge)
+
+    def edge_at_ask(self, MarketState market, int outcome) -> float:
+        """Edge per share at the best ask after the fee; NaN where there is none (Python strategies)."""
+        return self.taker_edge(market, outcome)

@@ -1,0 +1,64 @@
+"""The whole exception tree of polybot.
+
+    PolybotError
+    +-- ConfigError          a setting is wrong: exit code 2, one line, nothing connected
+    +-- DecodeError          bytes from a venue that cannot be what they claim
+    +-- MarketRefused        a market we must not trade (unknown rule, missing ids, ...)
+    +-- SigningError         an order that cannot be signed as asked
+    +-- VenueError           the venue answered and said no, or answered nonsense
+    |   +-- VenueUnavailable no answer: timeout, reset, refused connection
+    +-- InvariantBroken      our own state contradicts itself: latch, cancel all, exit 70
+
+User and venue input raises these; asserts state invariants of our own.
+"""
+
+__all__ = [
+    "ConfigError",
+    "DecodeError",
+    "InvariantBroken",
+    "MarketRefused",
+    "PolybotError",
+    "SigningError",
+    "VenueError",
+    "VenueUnavailable",
+]
+
+
+class PolybotError(Exception):
+    """Anything polybot raises on purpose."""
+
+
+class ConfigError(PolybotError):
+    """A setting is wrong; the message names key, value, what is allowed and the nearest match."""
+
+
+class DecodeError(PolybotError):
+    """Bytes from a venue that cannot be what they claim; `code` is a short counter name."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+
+
+class MarketRefused(PolybotError):
+    """A market polybot must not trade; `code` is a short counter name, the message says why."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+
+
+class SigningError(PolybotError):
+    """An order cannot be signed as asked (wallet type, exchange version, field range)."""
+
+
+class VenueError(PolybotError):
+    """The venue answered and refused, or its answer is not what its API promises."""
+
+
+class VenueUnavailable(VenueError):
+    """No answer at all: timeout, reset, refused connection. Says nothing about what happened."""
+
+
+class InvariantBroken(PolybotError):
+    """Our own state contradicts itself."""

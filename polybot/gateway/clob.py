@@ -1,0 +1,469 @@
+"""The gateway to the venue's order book: Commands in, signed orders out, order events back.
+
+Owns the life of an order on our side: plan, sign, POST, classify the answer, follow it to its end.
+Places are signed on the engine's stack (`execute`) and sent by a task each; local refusals are
+reported from a task too, so that the sink is never entered from within itself.  An unknown answer
+blocks the order's token until there is evidence; nothing is ever sent a second time.
+Must not choose prices or sizes and knows no strategy.  Called by the daemon, which also wires the
+user channel (on_user_event) and, after every (re)connect of it, reconcile().
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from random import Random
+from typing import Any
+
+from polybot._fast.event import CommandBuffer, CommandKind, EventBuffer, EventKind, OrderStatus, Special
+from polybot._fast.keccak import keccak_256
+from polybot.clock import Clock
+from polybot.config import GatewayConfig, VenueConfig
+from polybot.errors import DecodeError, InvariantBroken, VenueError, VenueUnavailable
+from polybot.gateway.admission import check_account, check_place, check_version, log_in, sync_clock
+from polybot.gateway.canceler import Canceler
+from polybot.gateway.heartbeat import Heartbeat
+from polybot.gateway.limiter import TokenBucket
+from polybot.gateway.orders import (
+    CommandHead,
+    OrderPlan,
+    TradedMarket,
+    build_order,
+    order_salt,
+    plan_order,
+    read_commands,
+)
+from polybot.gateway.pause import EntryPause
+from polybot.gateway.reasons import RejectReason
+from polybot.gateway.reconcile import Reconciler, ReconcileReport
+from polybot.gateway.resolver import Resolver
+from polybot.gateway.responses import Answer, AnswerKind, classify_post
+from polybot.gateway.rest import ClobRest
+from polybot.gateway.signer import Signer
+from polybot.gateway.tracker import OS_SENT, OS_UNKNOWN, OrderTracker, TrackedOrder
+from polybot.market.spec import MarketSpec
+from polybot.transport import HttpClient
+
+__all__ = ["ClobGateway"]
+
+CMD_PLACE, CMD_CANCEL = int(CommandKind.CMD_PLACE), int(CommandKind.CMD_CANCEL)
+CMD_CANCEL_ALL = int(CommandKind.CMD_CANCEL_ALL)
+OS_REJECTED, OS_CANCELED = int(OrderStatus.OS_REJECTED), int(OrderStatus.OS_CANCELED)
+NO_MARKET = int(Special.NO_MARKET)
+ACCEPTED_STATUS = {
+    "live": int(OrderStatus.OS_LIVE),
+    "delayed": int(OrderStatus.OS_DELAYED),
+    "matched": int(OrderStatus.OS_MATCHED),
+}
+# Fills come by the user channel within milliseconds; after that long we ask for them.
+WATCH_S = 2.0
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+
+
+class ClobGateway:
+    """One account at the venue; see the module's head for what may call what."""
+
+    def __init__(
+        self,
+        http: HttpClient,
+        clock: Clock,
+        *,
+        signer: Signer,
+        venue: VenueConfig,
+        settings: GatewayConfig,
+        sink: Callable[[EventBuffer], None],
+        spawn: Spawn,
+        on_stage: Callable[[str, int, int], None],
+        session_nonce: bytes = b"",
+    ) -> None:
+        self._clock = clock
+        self._signer = signer
+        self._venue = venue
+        self._settings = settings
+        self._sink = sink
+        self._spawn = spawn
+        self._on_stage = on_stage
+        self._nonce = session_nonce or keccak_256(f"{signer.address}|{clock.now_ns()}".encode())[:16]
+        self._rest = ClobRest(http, clock, venue, settings)
+        self._tracker = OrderTracker()
+        self._pause = EntryPause()
+        self._places = TokenBucket(settings.place_per_s, settings.place_burst)
+        self._heartbeat = Heartbeat(self._rest)
+        self._resolver = Resolver(
+            self._rest,
+            self._tracker,
+            clock=clock,
+            settings=settings,
+            maker_address=signer.funder,
+            spawn=spawn,
+            emit=sink,
+            rng=Random(self._nonce),
+        )
+        self._canceler = Canceler(
+            self._rest, self._tracker, resolver=self._resolver, clock=clock, settings=settings, spawn=spawn
+        )
+        self._reconciler = Reconciler(
+            self._rest,
+            self._tracker,
+            resolver=self._resolver,
+            clock=clock,
+            signature_type=signer.signature_type,
+            emit=sink,
+        )
+        self._markets: dict[int, TradedMarket] = {}
+        self._loops: dict[str, asyncio.Task[Any]] = {}
+        self._beating = False
+        self._started = False
+        self._refusals: dict[str, int] = {}
+        self._counters = {
+            "placed": 0,
+            "accepted": 0,
+            "rejected": 0,
+            "killed": 0,
+            "unknown": 0,
+            "contradictions": 0,
+        }
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Check version, clock, place and account, and log in; raises VenueError when live is refused."""
+        await check_version(self._rest, self._venue)
+        await sync_clock(self._rest, self._clock, self._settings)
+        await check_place(self._rest, self._venue)
+        self._rest.auth = await log_in(self._rest, self._signer)
+        await check_account(self._rest)
+        self._started = True
+        self._spawn(self._watch_admission())
+
+    async def close(self) -> None:
+        """Stop the background loops; orders in flight are left to their tasks."""
+        self._started = False
+        for task in self._loops.values():
+            task.cancel()
+
+    def register_market(self, index: int, spec: MarketSpec) -> None:
+        """Make a market tradable; raises SigningError when its tokens belong to another exchange."""
+        self._markets[index] = TradedMarket.from_spec(index, spec)
+
+    def set_tick_size(self, index: int, tick_size_ticks: int) -> None:
+        """The venue changed a market's tick size; holds from the next order on."""
+        assert tick_size_ticks > 0
+        if index in self._markets:
+            self._markets[index].tick_size_ticks = tick_size_ticks
+
+    def forget_market(self, index: int) -> None:
+        """Take no more orders for a market; its orders are still followed to their end."""
+        self._markets.pop(index, None)
+
+    # -- what the daemon may look at ------------------------------------------------------------------
+
+    def user_channel_auth(self) -> dict[str, str]:
+        """The `auth` object for the user channel; a secret: never log it."""
+        if self._rest.auth is None:
+            raise VenueError("the user channel needs a login first")
+        return self._rest.auth.credentials.user_channel_auth()
+
+    def entry_pause(self) -> RejectReason:
+        """Why new orders are refused now, NONE when they are not."""
+        return self._pause.reason(self._clock.now_ns()) if self._started else RejectReason.NOT_STARTED
+
+    def pause_detail(self) -> str:
+        """The lasting blocks in words."""
+        return self._pause.detail()
+
+    def counters(self) -> dict[str, int]:
+        """Everything counted, for display and telemetry."""
+        parts = (self._counters, self._tracker.counters, self._tracker.ledger.counters)
+        merged = {name: value for part in parts for name, value in part.items()}
+        merged.update({f"resolver_{name}": value for name, value in self._resolver.counters.items()})
+        merged.update(self._canceler.counters)
+        merged.update({f"refused_{name.lower()}": value for name, value in self._refusals.items()})
+        return merged
+
+    def open_order_seqs(self) -> tuple[int, ...]:
+        """order_seq of every order not at its end."""
+        return tuple(order.order_seq for order in self._tracker.open_orders())
+
+    # -- commands -------------------------------------------------------------------------------------
+
+    def execute(self, commands: CommandBuffer) -> None:
+        """Take the gateway's commands out of a buffer: cancels first, then places.  Returns at once."""
+        places: list[CommandHead] = []
+        for command in read_commands(commands.to_bytes()):
+            if command.kind == CMD_PLACE:
+                places.append(command)
+            elif command.kind == CMD_CANCEL:
+                self._cancel(command)
+            elif command.kind == CMD_CANCEL_ALL:
+                self._spawn(self._cancel_market(command.market))
+        for command in places:
+            self._place(command)
+
+    def _place(self, command: CommandHead) -> None:
+        if self._tracker.by_seq(command.order_seq) is not None:
+            raise InvariantBroken(f"order_seq {command.order_seq} was placed twice")
+        now_ns = self._clock.now_ns()
+        market = self._markets.get(command.market)
+        refusal = self._check_entry(market, command, now_ns)
+        if market is None or refusal is not RejectReason.NONE:
+            self._refuse(command, refusal)
+            return
+        plan = plan_order(market, command, now_ns)
+        if isinstance(plan, RejectReason):
+            self._refuse(command, plan)
+            return
+        if not self._places.take(now_ns):
+            self._refuse(command, RejectReason.RATE_LIMIT)
+            return
+        order = self._sign(market, plan, now_ns)
+        if not self._tracker.add(order):
+            self._refuse(command, RejectReason.TOO_MANY_ORDERS)
+            return
+        self._on_stage("sign", order.order_seq, self._clock.mono_ns())
+        self._counters["placed"] += 1
+        self._spawn(self._post(order))
+        if not order.is_taker:
+            self._start_beating()
+
+    def _check_entry(self, market: TradedMarket | None, command: CommandHead, now_ns: int) -> RejectReason:
+        if not self._started:
+            return RejectReason.NOT_STARTED
+        if market is None:
+            return RejectReason.UNKNOWN_MARKET
+        paused = self._pause.reason(now_ns)
+        if paused is not RejectReason.NONE:
+            return paused
+        if self._tracker.blocks_token(market.token_id(command.outcome)):
+            return RejectReason.TOKEN_BLOCKED
+        return RejectReason.NONE
+
+    def _sign(self, market: TradedMarket, plan: OrderPlan, now_ns: int) -> TrackedOrder:
+        assert self._rest.auth is not None
+        signed = build_order(
+            self._signer,
+            market,
+            plan=plan,
+            salt=order_salt(self._nonce, plan.order_seq),
+            timestamp_ms=self._rest.timestamp_ms(),
+            api_key=self._rest.auth.credentials.api_key,
+            post_only=self._settings.post_only,
+        )
+        return TrackedOrder(
+            order_seq=plan.order_seq,
+            order_id=signed.order_id,
+            market=market.index,
+            condition_id=market.spec.condition_id,
+            token_id=market.token_id(plan.outcome),
+            end_ns=market.spec.end_ns,
+            plan=plan,
+            placed_ns=now_ns,
+            body=signed.body,
+        )
+
+    def _refuse(self, command: CommandHead, reason: RejectReason) -> None:
+        """Count a local refusal and report it from a task: the caller is inside the sink."""
+        self._refusals[reason.name] = self._refusals.get(reason.name, 0) + 1
+        self._spawn(self._report_refusal(command, reason))
+
+    async def _report_refusal(self, command: CommandHead, reason: RejectReason) -> None:
+        out = EventBuffer(1)
+        out.add(
+            int(EventKind.EV_ORDER_UPDATE),
+            recv_ns=self._clock.now_ns(),
+            market=command.market,
+            outcome=command.outcome,
+            side=command.side,
+            seq=command.order_seq,
+            x=float(reason),
+            i=OS_REJECTED,
+            j=0,
+        )
+        self._sink(out)
+
+    # -- answers --------------------------------------------------------------------------------------
+
+    async def _post(self, order: TrackedOrder) -> None:
+        self._on_stage("write", order.order_seq, self._clock.mono_ns())
+        try:
+            response = await self._rest.private("POST", "/order", body=order.body)
+        except VenueUnavailable:
+            answer = Answer(AnswerKind.UNKNOWN, RejectReason.NO_ANSWER)
+        else:
+            is_buy = order.plan.side == 0
+            answer = classify_post(response, order.order_id, is_buy=is_buy, is_taker=order.is_taker)
+        self._on_stage("ack", order.order_seq, self._clock.mono_ns())
+        self._on_answer(order, answer)
+
+    def _on_answer(self, order: TrackedOrder, answer: Answer) -> None:
+        order.answered = True
+        now_ns = self._clock.now_ns()
+        out = EventBuffer(2)
+        told_before = order.status not in (OS_SENT, OS_UNKNOWN)
+        if answer.kind is AnswerKind.ACCEPTED:
+            self._on_accepted(out, order, answer, now_ns)
+        elif told_before and answer.kind is not AnswerKind.UNKNOWN:
+            # Refused, but the user channel already showed it alive: evidence wins, and we look.
+            self._counters["contradictions"] += 1
+            order.missing = not order.is_terminal
+        else:
+            self._on_not_accepted(out, order, answer, now_ns)
+        if answer.stop_live:
+            self._pause.block(RejectReason.LIVE_STOPPED, f"{answer.reason.name}: {answer.text}")
+        if answer.pause_s > 0.0:
+            self._pause.pause(answer.reason, answer.pause_s, now_ns=now_ns)
+        if len(out):
+            self._sink(out)
+        self._follow(order)
+
+    def _on_accepted(self, out: EventBuffer, order: TrackedOrder, answer: Answer, now_ns: int) -> None:
+        self._counters["accepted"] += 1
+        self._pause.resumed()
+        matched = answer.matched_ushares if answer.matched_ushares <= order.plan.ushares else -1
+        order.match_is_final = order.is_taker and answer.status == "matched" and matched > 0
+        status = ACCEPTED_STATUS[answer.status]
+        self._tracker.on_status(out, order, status=status, matched_ushares=matched, now_ns=now_ns)
+        self._tracker.check_complete(out, order, now_ns=now_ns)
+
+    def _on_not_accepted(self, out: EventBuffer, order: TrackedOrder, answer: Answer, now_ns: int) -> None:
+        status, name = {
+            AnswerKind.REJECTED: (OS_REJECTED, "rejected"),
+            AnswerKind.NOT_SENT: (OS_REJECTED, "rejected"),
+            AnswerKind.KILLED: (OS_CANCELED, "killed"),
+        }.get(answer.kind, (OS_UNKNOWN, "unknown"))
+        self._counters[name] += 1
+        matched = -1 if status == OS_UNKNOWN else 0
+        self._tracker.on_status(
+            out, order, status=status, matched_ushares=matched, reason=answer.reason, now_ns=now_ns
+        )
+
+    def on_user_event(self, raw: Mapping[str, Any], recv_ns: int) -> None:
+        """Apply one parsed object of the user channel."""
+        out = EventBuffer(4)
+        touched: list[TrackedOrder] = []
+        try:
+            if raw.get("event_type") == "trade":
+                touched = self._tracker.on_trade(out, raw, now_ns=recv_ns)
+            elif raw.get("event_type") == "order":
+                order = self._tracker.on_order_event(out, raw, now_ns=recv_ns)
+                touched = [] if order is None else [order]
+        except DecodeError as error:
+            name = f"unreadable_{error.code}"
+            self._counters[name] = self._counters.get(name, 0) + 1
+        if len(out):
+            self._sink(out)
+        for order in touched:
+            self._follow(order)
+
+    def _follow(self, order: TrackedOrder) -> None:
+        """Start whatever an order needs next after something was learned of it."""
+        if order.cancel_wanted and not order.cancel_confirmed:
+            self._canceler.start(order)
+        if order.is_settled or not order.answered:
+            return
+        if order.is_doubted:
+            self._resolver.start(order)
+        elif order.is_terminal or order.is_taker:
+            self._resolver.start(order, first_delay_s=WATCH_S)
+
+    # -- cancels --------------------------------------------------------------------------------------
+
+    def _cancel(self, command: CommandHead) -> None:
+        order = self._tracker.by_seq(command.order_seq)
+        if order is None:
+            self._refusals["CANCEL_OF_NOTHING"] = self._refusals.get("CANCEL_OF_NOTHING", 0) + 1
+            return
+        self._canceler.start(order)
+
+    async def _cancel_market(self, index: int) -> None:
+        market = self._markets.get(index)
+        if index != NO_MARKET and market is None:
+            return
+        try:
+            await self._canceler.cancel_all(market)
+        except VenueUnavailable:
+            for order in self._tracker.open_orders(None if market is None else index):
+                self._canceler.start(order)
+
+    async def cancel_all(self) -> int:
+        """Cancel every order of the account and return how many the venue canceled.
+
+        Raises VenueUnavailable when there was no usable answer: orders may be open.
+        """
+        return len(await self._canceler.cancel_all())
+
+    async def cancel_strangers(self, order_ids: tuple[str, ...]) -> bool:
+        """Cancel orders that are not ours by id; False when the venue gave no usable answer."""
+        return await self._canceler.cancel_ids(order_ids) is not None
+
+    # -- comparing with the venue -----------------------------------------------------------------------
+
+    async def open_orders_count(self) -> int:
+        """Return how many orders of this account the venue lists as open; raises VenueError."""
+        return len(await self._reconciler.list_open())
+
+    async def balance(self) -> int:
+        """Return the collateral at the venue in micro-USD; raises VenueError."""
+        return await self._reconciler.read_balance()
+
+    async def reconcile(self) -> ReconcileReport:
+        """Compare with the venue: open orders, own trades, balance, all pages.  The venue wins.
+
+        Emits what was missed (order updates, fills, EV_BALANCE).  Raises VenueError when anything is
+        incomplete: then nothing may be concluded, and no new order should leave.
+        """
+        conditions = {market.spec.condition_id for market in self._markets.values()}
+        report = await self._reconciler.compare(conditions)
+        for order in self._tracker:
+            self._follow(order)
+        return report
+
+    # -- loops ------------------------------------------------------------------------------------------
+
+    def _start_beating(self) -> None:
+        if not self._beating:
+            self._beating = True
+            self._spawn(self._beat_while_resting())
+
+    def _may_rest(self) -> bool:
+        return any(not order.is_taker for order in self._tracker.open_orders())
+
+    async def _beat_while_resting(self) -> None:
+        """Hold the dead-man switch; a missed beat blocks entries until acknowledged and reconciled."""
+        self._enter_loop("heartbeat")
+        lost = False
+        try:
+            while self._may_rest() or lost:
+                if not await self._heartbeat.beat():
+                    lost = True
+                    self._pause.block(RejectReason.HEARTBEAT_LOST, f"{self._heartbeat.missed} beats missed")
+                elif lost and await self._is_reconciled():
+                    lost = False
+                    self._pause.lift(RejectReason.HEARTBEAT_LOST)
+                await self._clock.sleep(self._settings.heartbeat_s)
+        finally:
+            self._beating = False
+            self._loops.pop("heartbeat", None)
+
+    async def _is_reconciled(self) -> bool:
+        try:
+            await self.reconcile()
+        except VenueError:
+            return False
+        return True
+
+    async def _watch_admission(self) -> None:
+        """Ask again every geoblock_s whether this place and account may trade; no answer counts as no."""
+        self._enter_loop("admission")
+        while self._started:
+            await self._clock.sleep(self._settings.geoblock_s)
+            try:
+                await check_place(self._rest, self._venue)
+                await check_account(self._rest)
+            except VenueError as error:
+                self._pause.block(RejectReason.GEOBLOCKED, str(error))
+            else:
+                self._pause.lift(RejectReason.GEOBLOCKED)
+
+    def _enter_loop(self, name: str) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._loops[name] = task

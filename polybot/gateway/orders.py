@@ -1,0 +1,226 @@
+"""From an engine Command to the exact bytes of POST /order.
+
+Owns the amounts of an order (exact integers on the venue's table), the local refusals, the salt
+and the JSON body, which is built once: it is both signed for L2 and sent.
+Must not do I/O, keep state or read a clock.  Called by gateway.clob on the engine's stack.
+
+Numbers: price in ticks of 1e-4, size in micro-shares, USD in micro-USD.  With price = t ticks and
+size = n lots of 0.01 share, USD is t x n micro-USD exactly: nothing is ever rounded, except the
+venue's own floor for marketable BUYs (amounts.marketable_buy_amounts).
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import orjson
+
+from polybot._fast.event import COMMAND_DTYPE, OrderType, Side
+from polybot._fast.keccak import keccak_256
+from polybot.gateway.amounts import (
+    LOT_USHARES,
+    MAX_USHARES,
+    PRICE_ONE_TICKS,
+    marketable_buy_amounts,
+    notional_micro_usd,
+)
+from polybot.gateway.reasons import RejectReason
+from polybot.gateway.signer import Signer, token_word
+from polybot.market.spec import MarketSpec
+
+__all__ = [
+    "COMMAND_HEAD",
+    "CommandHead",
+    "OrderPlan",
+    "SignedOrder",
+    "TradedMarket",
+    "build_order",
+    "order_salt",
+    "plan_order",
+    "read_commands",
+]
+
+BUY = int(Side.BUY)
+GTC, GTD = int(OrderType.GTC), int(OrderType.GTD)
+TAKER_TYPES = (int(OrderType.FAK), int(OrderType.FOK))
+TYPE_NAMES = {int(kind): kind.name for kind in OrderType}
+# The first 48 bytes of a Command record, in the order of CommandHead.
+COMMAND_HEAD = struct.Struct("<qqHHBBBBiiqq")
+COMMAND_BYTES = COMMAND_DTYPE.itemsize
+SALT_MASK = (1 << 53) - 1  # the salt is a JSON number: exact in a double
+MIN_MARKETABLE_MICRO_USD = 1_000_000  # "invalid amount for a marketable BUY order, min size: $1"
+GTD_MIN_AHEAD_S = 185  # the venue wants >= 180 s; five for the way there
+GTD_AFTER_END_S = 60  # the venue removes a GTD order about 60 s before its stated time
+NS = 1_000_000_000
+ZERO_WORD = "0x" + "00" * 32
+
+
+class CommandHead(NamedTuple):
+    """What the gateway reads of one Command record."""
+
+    decided_ns: int
+    order_seq: int
+    kind: int
+    market: int
+    outcome: int
+    side: int
+    order_type: int
+    strategy: int
+    price_ticks: int
+    reason: int
+    shares: int
+    usd: int
+
+
+@dataclass(slots=True)
+class TradedMarket:
+    """A registered market: its spec, token words and the tick size now in force."""
+
+    index: int
+    spec: MarketSpec
+    token_words: tuple[bytes, bytes]
+    tick_size_ticks: int
+
+    @classmethod
+    def from_spec(cls, index: int, spec: MarketSpec) -> "TradedMarket":
+        """Raises SigningError when a token_id cannot be signed for."""
+        words = (token_word(spec.token_up), token_word(spec.token_down))
+        return cls(index, spec, words, spec.tick_size_ticks)
+
+    def token_id(self, outcome: int) -> str:
+        """The decimal token_id of an outcome (0 Up, 1 Down)."""
+        return self.spec.token_down if outcome else self.spec.token_up
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlan:
+    """An order in exact integers, before salt and signature."""
+
+    order_seq: int
+    outcome: int
+    side: int
+    order_type: int
+    price_ticks: int
+    asked_ushares: int  # as the engine commanded
+    ushares: int  # as signed: less only for a marketable BUY not in whole cents
+    maker_amount: int
+    taker_amount: int
+    expiration_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOrder:
+    """An order id and the exact body to send."""
+
+    order_id: str
+    body: bytes
+
+
+def read_commands(raw: bytes) -> Iterator[CommandHead]:
+    """Yield the heads of packed Command records."""
+    for offset in range(0, len(raw), COMMAND_BYTES):
+        yield CommandHead._make(COMMAND_HEAD.unpack_from(raw, offset))
+
+
+def plan_order(market: TradedMarket, command: CommandHead, now_ns: int) -> OrderPlan | RejectReason:
+    """Return the exact amounts of a CMD_PLACE, or why it is refused without asking the venue."""
+    refusal = _check_order(market, command, now_ns)
+    if refusal is not RejectReason.NONE:
+        return refusal
+    usd = notional_micro_usd(command.price_ticks, command.shares)
+    ushares = command.shares
+    taker = command.order_type in TAKER_TYPES
+    if taker and command.side == BUY:
+        usd, ushares = marketable_buy_amounts(command.price_ticks, command.shares)
+        if usd < MIN_MARKETABLE_MICRO_USD:
+            return RejectReason.BELOW_MIN_NOTIONAL
+        if ushares < market.spec.min_size_ushares:
+            return RejectReason.BELOW_MIN_SIZE
+    maker_amount, taker_amount = (usd, ushares) if command.side == BUY else (ushares, usd)
+    return OrderPlan(
+        order_seq=command.order_seq,
+        outcome=command.outcome,
+        side=command.side,
+        order_type=command.order_type,
+        price_ticks=command.price_ticks,
+        asked_ushares=command.shares,
+        ushares=ushares,
+        maker_amount=maker_amount,
+        taker_amount=taker_amount,
+        expiration_s=_expiration_s(market.spec, command.order_type, now_ns),
+    )
+
+
+def order_salt(session_nonce: bytes, order_seq: int) -> int:
+    """Return the salt of an order: 53 bits, the same for the same session and sequence number."""
+    digest = keccak_256(session_nonce + order_seq.to_bytes(8, "big"))
+    return int.from_bytes(digest[:8], "big") & SALT_MASK
+
+
+def build_order(
+    signer: Signer,
+    market: TradedMarket,
+    *,
+    plan: OrderPlan,
+    salt: int,
+    timestamp_ms: int,
+    api_key: str,
+    post_only: bool,
+) -> SignedOrder:
+    """Hash, sign and serialise one order; post_only applies to GTC and GTD only."""
+    signed = signer.sign_order(
+        market.token_words[plan.outcome],
+        salt,
+        maker_amount=plan.maker_amount,
+        taker_amount=plan.taker_amount,
+        side=plan.side,
+        timestamp_ms=timestamp_ms,
+        neg_risk=market.spec.neg_risk,
+    )
+    body: dict[str, object] = {
+        "deferExec": False,
+        "order": {
+            "salt": salt,
+            "maker": signer.funder,
+            "signer": signer.order_signer,
+            "tokenId": market.token_id(plan.outcome),
+            "makerAmount": str(plan.maker_amount),
+            "takerAmount": str(plan.taker_amount),
+            "side": "BUY" if plan.side == BUY else "SELL",
+            "signatureType": signer.signature_type,
+            "timestamp": str(timestamp_ms),
+            "expiration": str(plan.expiration_s),
+            "metadata": ZERO_WORD,
+            "builder": ZERO_WORD,
+            "signature": signed.signature,
+        },
+        "owner": api_key,
+        "orderType": TYPE_NAMES[plan.order_type],
+    }
+    if post_only and plan.order_type in (GTC, GTD):
+        body["postOnly"] = True
+    return SignedOrder(signed.order_id, orjson.dumps(body))
+
+
+def _check_order(market: TradedMarket, command: CommandHead, now_ns: int) -> RejectReason:
+    tick = market.tick_size_ticks
+    if command.order_type not in TYPE_NAMES or command.side > 1 or command.outcome > 1:
+        return RejectReason.ORDER_TYPE
+    if not market.spec.accepting_orders or now_ns >= market.spec.end_ns:
+        return RejectReason.NOT_ACCEPTING
+    if not tick <= command.price_ticks <= PRICE_ONE_TICKS - tick:
+        return RejectReason.PRICE_RANGE
+    if command.price_ticks % tick:
+        return RejectReason.OFF_TICK
+    if command.shares % LOT_USHARES or not 0 < command.shares <= MAX_USHARES:
+        return RejectReason.OFF_LOT
+    if command.shares < market.spec.min_size_ushares:
+        return RejectReason.BELOW_MIN_SIZE
+    return RejectReason.NONE
+
+
+def _expiration_s(spec: MarketSpec, order_type: int, now_ns: int) -> int:
+    if order_type != GTD:
+        return 0
+    return max(now_ns // NS + GTD_MIN_AHEAD_S, spec.end_ns // NS + GTD_AFTER_END_S)

@@ -1,0 +1,107 @@
+"""Signed REST calls to the CLOB: headers, paging, time offset; one method per kind of request.
+
+Owns the base URL, the L2 headers and the venue's clock offset.  No retries: a call returns the
+answer or raises VenueUnavailable; lists are complete or VenueError is raised (an incomplete page
+must never read as "nothing there").  Called by gateway.clob, resolver, heartbeat and admission.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+
+from polybot.clock import Clock
+from polybot.config import GatewayConfig, VenueConfig
+from polybot.errors import VenueError
+from polybot.gateway.auth import RequestSigner
+from polybot.gateway.limiter import TokenBucket
+from polybot.transport import HttpClient, HttpResponse
+
+__all__ = ["ClobRest", "read_json"]
+
+NS = 1_000_000_000
+FIRST_CURSOR, END_CURSOR = "MA==", "LTE="
+
+
+class ClobRest:
+    """The venue's REST interface for one account; `auth` is set after login."""
+
+    def __init__(self, http: HttpClient, clock: Clock, venue: VenueConfig, gateway: GatewayConfig) -> None:
+        self._http = http
+        self._clock = clock
+        self._base = venue.clob_url.rstrip("/")
+        self._timeout_s = venue.request_timeout_s
+        self._max_pages = gateway.max_pages
+        self._reads = TokenBucket(gateway.read_per_s, gateway.read_burst)
+        self.auth: RequestSigner | None = None
+        self.offset_ns = 0  # venue's clock minus ours
+
+    def timestamp_s(self) -> int:
+        """The venue's time in whole seconds, for signatures."""
+        return (self._clock.now_ns() + self.offset_ns) // NS
+
+    def timestamp_ms(self) -> int:
+        """The venue's time in milliseconds, for orders."""
+        return (self._clock.now_ns() + self.offset_ns) // 1_000_000
+
+    async def public(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, base: str | None = None
+    ) -> HttpResponse:
+        """Send a request without L2 headers; `base` replaces the CLOB's URL."""
+        url = (self._base if base is None else base) + path
+        return await self._http.request(method, url, headers=headers, timeout_s=self._timeout_s)
+
+    async def private(
+        self, method: str, path: str, *, query: str = "", body: bytes | None = None
+    ) -> HttpResponse:
+        """Send a request with L2 headers over exactly these body bytes."""
+        assert self.auth is not None, "a private call before login"
+        headers = self.auth.headers(self.timestamp_s(), method, path=path, body=body or b"")
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        url = f"{self._base}{path}?{query}" if query else self._base + path
+        return await self._http.request(method, url, headers=headers, body=body, timeout_s=self._timeout_s)
+
+    async def read(self, path: str, **query: str) -> HttpResponse:
+        """Send a private GET, after waiting for a token of the read bucket."""
+        await self._reads.acquire(self._clock)
+        return await self.private("GET", path, query=urlencode(query))
+
+    async def read_pages(self, path: str, **query: str) -> list[dict[str, Any]]:
+        """Return all items of a paged list; raises VenueError unless every page came whole."""
+        items: list[dict[str, Any]] = []
+        cursor = FIRST_CURSOR
+        seen = {cursor}
+        for _ in range(self._max_pages):
+            page = read_json(await self.read(path, **query, next_cursor=cursor), f"GET {path}")
+            rows = page.get("data") if isinstance(page, dict) else None
+            following = page.get("next_cursor") if isinstance(page, dict) else None
+            if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+                raise VenueError(f"GET {path}: a page without a list")
+            items.extend(rows)
+            if following == END_CURSOR:
+                return items
+            if not isinstance(following, str) or not following or following in seen:
+                raise VenueError(f"GET {path}: the list does not end")
+            seen.add(following)
+            cursor = following
+        raise VenueError(f"GET {path}: more than {self._max_pages} pages")
+
+    async def post(self, path: str, body: object) -> HttpResponse:
+        """Send a private POST with a JSON body."""
+        return await self.private("POST", path, body=orjson.dumps(body))
+
+    async def delete(self, path: str, body: object | None = None) -> HttpResponse:
+        """Send a private DELETE, with a JSON body unless it is None."""
+        return await self.private("DELETE", path, body=None if body is None else orjson.dumps(body))
+
+
+def read_json(response: HttpResponse, what: str) -> Any:
+    """Return the JSON of a 200 answer; raises VenueError naming `what` otherwise."""
+    if response.status != 200:
+        raise VenueError(f"{what}: HTTP {response.status}")
+    try:
+        return orjson.loads(response.body)
+    except orjson.JSONDecodeError:
+        raise VenueError(f"{what}: not JSON") from None

@@ -1,0 +1,137 @@
+"""The pump: Event -> engine -> Commands -> gateway, and everything that passes to telemetry.
+
+Owns the order of things on one call stack: events go in, orders leave through the gateway before telemetry
+sees them, and events that arise meanwhile (a local refusal) wait their turn.  The same pump runs live, in the
+virtual-time harness and later in backtest and replay.  Must not decide, wait or do I/O.  Called by feeds,
+the gateway and the daemon's timers through `feed`.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from polybot._fast.engine import Engine
+from polybot._fast.event import CommandBuffer, CommandKind, EventBuffer, EventKind
+from polybot.clock import Clock
+from polybot.telemetry.inbox import TelemetryInbox
+
+__all__ = ["CommandSink", "Runner"]
+
+# Commands that leave the engine for the wire, and those meant for a market's feed.
+GATEWAY_ACTION = 1
+FEED_ACTION = 2
+# One of so many messages is timed for the latency table (a clock read is dearer than a decision).
+SAMPLE_EVERY = 64
+_SPOT_KINDS = frozenset((int(EventKind.EV_SPOT_TRADE), int(EventKind.EV_SPOT_QUOTE)))
+_BOOK_KINDS = frozenset(
+    (
+        int(EventKind.EV_BOOK_SNAPSHOT),
+        int(EventKind.EV_BOOK_DELTA),
+        int(EventKind.EV_PUBLIC_QUOTE),
+        int(EventKind.EV_PUBLIC_TRADE),
+    )
+)
+
+
+class CommandSink(Protocol):
+    """Whoever carries out commands of one kind."""
+
+    def __call__(self, commands: CommandBuffer) -> None:
+        """Act on the commands that are this sink's; leave the others."""
+        ...
+
+
+class Runner:
+    """One engine with its outlets."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: Clock,
+        inbox: TelemetryInbox,
+        gateway: CommandSink,
+        on_feed_command: Callable[[int, int], None],
+    ) -> None:
+        """`on_feed_command(kind, market)` gets CMD_REFETCH_TICK and CMD_RESYNC_BOOK."""
+        self._engine = engine
+        self._clock = clock
+        self._inbox = inbox
+        self._gateway = gateway
+        self._on_feed_command = on_feed_command
+        self._waiting = EventBuffer()
+        self._spare = EventBuffer()
+        self._busy = False
+        self._messages = 0
+
+    def feed(self, events: EventBuffer) -> None:
+        """Pump events through; called again from inside (by an outlet) it queues them behind."""
+        if self._busy:
+            self._waiting.extend_from(events)
+            return
+        self._busy = True
+        try:
+            self._step(events)
+            while len(self._waiting):
+                self._waiting, self._spare = self._spare, self._waiting
+                self._step(self._spare)
+                self._spare.reset()
+        finally:
+            self._busy = False
+
+    def _step(self, events: EventBuffer) -> None:
+        self._messages += 1
+        timed = self._messages % SAMPLE_EVERY == 0
+        decoded = self._clock.mono_ns()
+        commands = self._engine.process(events)
+        if not len(commands) and not timed:
+            return
+        decided = self._clock.mono_ns()
+        actions = commands.actions()
+        if actions & GATEWAY_ACTION:
+            self._gateway(commands)
+            self._note_decisions(commands, events, decoded, decided)
+        if actions & FEED_ACTION:
+            self._tell_feeds(commands)
+        self._inbox.commands(commands, decided - decoded)
+        if timed:
+            self._note_sample(events, decoded, decided)
+
+    def _receipt_ns(self, events: EventBuffer, mono_ns: int) -> tuple[int, int]:
+        """(venue receive time of the first event, the raw monotonic time it stands for)."""
+        recv_ns = events.recv_ns_at(0)
+        behind = self._clock.real_s((self._clock.now_ns() - recv_ns) / 1e9)
+        return recv_ns, mono_ns - max(0, int(behind * 1e9))
+
+    def _note_decisions(self, commands: CommandBuffer, events: EventBuffer, decoded: int, decided: int) -> None:
+        recv_ns, receipt = self._receipt_ns(events, self._clock.mono_ns())
+        venue_ns = events.venue_ns_at(0)
+        for row in commands.to_numpy():
+            if row["kind"] == CommandKind.CMD_PLACE:
+                self._inbox.decision(
+                    int(row["order_seq"]),
+                    ts_ns=recv_ns,
+                    wire_ns=recv_ns - venue_ns if venue_ns else None,
+                    stamps=(min(receipt, decoded), decoded, decided),
+                )
+
+    def _note_sample(self, events: EventBuffer, decoded: int, decided: int) -> None:
+        if not len(events):
+            return
+        kind = events.kind_at(0)
+        source = "binance" if kind in _SPOT_KINDS else "pm" if kind in _BOOK_KINDS else ""
+        if not source:
+            return
+        recv_ns, receipt = self._receipt_ns(events, self._clock.mono_ns())
+        venue_ns = events.venue_ns_at(0)
+        self._inbox.sample(
+            source,
+            ts_ns=recv_ns,
+            wire_ns=recv_ns - venue_ns if venue_ns else None,
+            decode_ns=max(0, decoded - receipt),
+            decide_ns=decided - decoded,
+        )
+
+    def _tell_feeds(self, commands: CommandBuffer) -> None:
+        for row in commands.to_numpy():
+            if row["kind"] in (CommandKind.CMD_REFETCH_TICK, CommandKind.CMD_RESYNC_BOOK):
+                self._on_feed_command(int(row["kind"]), int(row["market"]))

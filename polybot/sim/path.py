@@ -1,0 +1,257 @@
+"""The generated spot price: bursts of trades, top-of-book quotes, and the past before the start.
+
+Theory: the true price is a martingale that moves only at bursts.  Between two bursts the gap is
+exponential with a rate that wanders (activity); the log return over the gap is normal with variance
+sigma^2 x gap, plus rare Student-t jumps.  ln(sigma) is a slow Ornstein-Uhlenbeck process times an
+hour-of-day factor.  Each burst carries trades at the bid and ask around the price on its way.
+Calibrated to recorded frames: bursts per second, trades per burst, spread and quote rate as in
+the recording of 2024-08-08; the hour factor from five-minute returns of 2025-12 to 2026-02.
+
+Draws come from two streams: one for the price, one for sizes and quotes, so that the price path of
+a seed does not depend on how much detail is made.  Knows no wire format; sim.spot serves it.
+"""
+
+import math
+import random
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polybot.config_sim import SpotConfig
+from polybot.sim.seeds import digest, stream
+
+__all__ = ["Burst", "Quote", "SpotPath", "Trade", "history_closes", "hour_factor", "price_step_e8"]
+
+NS = 1_000_000_000
+E8 = 100_000_000
+YEAR_S = 365.25 * 86_400
+DAY_S = 86_400
+LOT_E8 = 1_000  # 0.00001 of the asset
+TRADE_USD = 40.0  # median notional of a trade: 0.00065 BTC
+TRADE_LN_SD = 2.66  # p99 0.32 BTC
+BURST_LN_SD = 1.45  # trades per burst: median 1, p90 6, p99 24, largest hundreds
+BURST_MAX = 950
+WIDE_SHARE = 0.12  # of quotes with a spread above one step: p90 16 steps, p99 $7
+WIDE_STEPS, WIDE_LN_SD, WIDE_MAX = 40.0, 1.7, 1_000
+# Volatility by UTC hour relative to the day's, from 12,288 five-minute returns; mean square is 1.
+HOURS = (0.95, 0.87, 0.90, 0.84, 0.64, 0.69, 0.69, 0.68, 0.87, 0.74, 0.61, 0.62,
+         0.68, 0.91, 1.66, 1.72, 1.49, 1.38, 1.00, 1.11, 0.95, 0.88, 1.09, 0.84)  # fmt: skip
+
+
+class Trade(NamedTuple):
+    """One spot trade; price and quantity in 1e-8 units."""
+
+    trade_id: int
+    agg_id: int
+    price_e8: int
+    qty_e8: int
+    at_us: int
+    buyer_is_maker: bool
+
+
+class Quote(NamedTuple):
+    """Best bid and ask with quantities, in 1e-8 units."""
+
+    at_ns: int
+    update_id: int
+    bid_e8: int
+    bid_qty_e8: int
+    ask_e8: int
+    ask_qty_e8: int
+
+
+class Burst(NamedTuple):
+    """One instant at which trades happen and the price moves."""
+
+    at_ns: int
+    price: float
+    trades: list[Trade]
+    quote: Quote
+    quiet: list[Quote]  # size changes between the burst before and this one
+
+
+def price_step_e8(price: float) -> int:
+    """Price grid of the spot exchange, 1e-8 units: 0.01 for BTC, ETH and SOL, finer for cheap assets."""
+    if price >= 50.0:
+        return 1_000_000
+    return 10_000 if price >= 0.5 else 1_000
+
+
+def hour_factor(at_ns: int) -> float:
+    """Volatility at this time of day relative to the day's mean, linear between half hours."""
+    hours = (at_ns // NS % DAY_S) / 3_600.0 - 0.5
+    low = math.floor(hours)
+    part = hours - low
+    return HOURS[low % 24] * (1.0 - part) + HOURS[(low + 1) % 24] * part
+
+
+def history_closes(
+    config: SpotConfig, *, price: float, vol_annual: float, seed: int, end_ns: int
+) -> NDArray[np.float64]:
+    """Closing price of each second before end_ns, oldest first; the last one is `price`."""
+    seconds = round(config.history_h * 3_600)
+    end_s = end_ns // NS
+    rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest(seed, "spot/history"), "big")))
+    factors = np.interp(
+        np.arange(end_s - seconds, end_s) % DAY_S / 3_600.0, np.arange(25) + 0.5, (*HOURS, HOURS[0])
+    )
+    returns = rng.standard_normal(seconds) * factors * (vol_annual / math.sqrt(YEAR_S))
+    after = np.concatenate([returns[::-1].cumsum()[-2::-1], [0.0]])
+    return np.asarray(price * np.exp(-after), dtype=np.float64)
+
+
+def _burst_scale(mean_extra: float) -> float:
+    """Scale c so that floor(c x lognormal x |z| mix) has this mean, by bisection on fixed draws."""
+    if mean_extra <= 0.0:
+        return 0.0
+    rng = np.random.Generator(np.random.PCG64(7))
+    draws = np.exp(BURST_LN_SD * rng.standard_normal(20_000)) * (
+        0.4 + 0.6 * np.abs(rng.standard_normal(20_000))
+    )
+    low, high = 0.0, mean_extra * 4.0
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        if np.minimum(np.floor(middle * draws), BURST_MAX).mean() < mean_extra:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+class SpotPath:
+    """Generator of bursts; `next_burst` is always strictly later than the one before."""
+
+    def __init__(
+        self, config: SpotConfig, *, price: float, vol_annual: float, seed: int, start_ns: int
+    ) -> None:
+        self._config = config
+        self._price_rng = stream(seed, "spot/price")
+        self._detail_rng = stream(seed, "spot/detail")
+        self._at_ns = start_ns
+        self._price = price
+        self._step_e8 = price_step_e8(price)
+        self._base = vol_annual / math.sqrt(YEAR_S)
+        self._vol_pull = math.log(2.0) / config.vol_half_life_s
+        self._activity_pull = math.log(2.0) / config.activity_half_life_s
+        self._ln_vol = self._price_rng.gauss(0.0, config.vol_sd)
+        self._ln_activity = 0.0
+        self._jumps_per_s = config.jumps_per_h / 3_600.0
+        jumps = self._jumps_per_s > 0.0
+        self._jump_frac = config.jump_variance_frac if jumps else 0.0
+        self._jump_scale = math.sqrt(self._jump_frac / self._jumps_per_s) if jumps else 0.0
+        self._burst_scale = _burst_scale(config.trades_per_s / config.bursts_per_s - 1.0)
+        self._ln_qty = math.log(TRADE_USD / price)
+        self._trade_id = 3_735_683_258
+        self._agg_id = 3_103_512_206
+        self._update_id = 50_093_239_189
+        self._quiet_carry = 0.0
+
+    @property
+    def jumps_per_s(self) -> float:
+        """Mean rate of jumps; each has variance jump_frac x sigma^2 / jumps_per_s."""
+        return self._jumps_per_s
+
+    @property
+    def jump_frac(self) -> float:
+        """Share of the variance that comes in jumps."""
+        return self._jump_frac
+
+    def sigma(self, at_ns: int) -> float:
+        """True volatility per sqrt(second) now, jumps included."""
+        return self._base * hour_factor(at_ns) * math.exp(self._ln_vol - self._config.vol_sd**2)
+
+    def variance_rate(self, at_ns: int, horizon_s: float) -> float:
+        """Expected variance per second over the horizon, given the true volatility now."""
+        keep = math.exp(-self._vol_pull * 0.5 * horizon_s)
+        spread = self._config.vol_sd**2
+        level = 2.0 * self._ln_vol * keep - 2.0 * spread + 2.0 * spread * (1.0 - keep * keep)
+        rate = self._base * hour_factor(at_ns + int(0.5 * horizon_s * NS))
+        return rate * rate * math.exp(level)
+
+    def next_burst(self) -> Burst:
+        """Draw the next burst."""
+        config, rng = self._config, self._price_rng
+        rate = config.bursts_per_s * math.exp(self._ln_activity - 0.5 * config.activity_sd**2)
+        gap_ns = max(1_000, min(int(rng.expovariate(rate) * NS), config.max_gap_ms * 1_000_000))
+        gap_ns -= gap_ns % 1_000
+        gap_s = gap_ns / NS
+        before_ns, before = self._at_ns, self._price
+        self._at_ns += gap_ns
+        self._ln_vol = _pulled(rng, self._ln_vol, self._vol_pull * gap_s, config.vol_sd)
+        self._ln_activity = _pulled(rng, self._ln_activity, self._activity_pull * gap_s, config.activity_sd)
+        sigma = self.sigma(self._at_ns)
+        scale = sigma * math.sqrt(gap_s)
+        change = scale * math.sqrt(1.0 - self._jump_frac) * rng.gauss(0.0, 1.0)
+        if rng.random() < self._jumps_per_s * gap_s:
+            change += sigma * self._jump_scale * _student(rng, config.jump_dof)
+        self._price = before * math.exp(change)
+        z = change / scale
+        quiet = self._quiet_quotes(before_ns, gap_ns, before)
+        trades = self._trades(before, z)
+        return Burst(self._at_ns, self._price, trades, self._quote(self._at_ns, self._price), quiet)
+
+    def _trades(self, before: float, z: float) -> list[Trade]:
+        """Trades on the way from the old price to the new one, grouped into taker orders."""
+        rng = self._detail_rng
+        mix = 0.4 + 0.6 * min(abs(z), 40.0)
+        count = 1 + min(int(self._burst_scale * math.exp(rng.gauss(0.0, BURST_LN_SD)) * mix), BURST_MAX - 1)
+        buys = 0.5 + 0.4 * math.tanh(z / 1.5)
+        at_us = self._at_ns // 1_000
+        last_us = at_us + max(0, self._config.event_delay_us - 1)
+        step, path = self._step_e8, self._price - before
+        trades: list[Trade] = []
+        buy, price_e8 = True, 0
+        for i in range(count):
+            if i == 0 or rng.random() < 0.45:
+                self._agg_id += 1
+                buy = rng.random() < buys
+                middle_e8 = int((before + path * (i + 1) / count) * E8)
+                price_e8 = middle_e8 - middle_e8 % step + (step if buy else 0)
+                at_us = min(at_us + rng.randrange(5, 60), last_us)
+            self._trade_id += 1
+            qty_e8 = self._quantity(TRADE_LN_SD)
+            trades.append(Trade(self._trade_id, self._agg_id, price_e8, qty_e8, at_us, not buy))
+        return trades
+
+    def _quantity(self, ln_sd: float, scale: float = 1.0) -> int:
+        lots = math.exp(self._ln_qty + self._detail_rng.gauss(0.0, ln_sd)) * scale * E8 / LOT_E8
+        return max(1, int(min(lots, 2e7))) * LOT_E8
+
+    def _quote(self, at_ns: int, price: float) -> Quote:
+        rng, step = self._detail_rng, self._step_e8
+        steps = 1
+        if rng.random() < WIDE_SHARE:
+            steps = min(1 + int(WIDE_STEPS * math.exp(rng.gauss(0.0, WIDE_LN_SD))), WIDE_MAX)
+        low_e8 = int(price * E8) - (steps - 1) * step // 2
+        bid_e8 = low_e8 - low_e8 % step
+        self._update_id += rng.randrange(1, 12)
+        return Quote(
+            at_ns,
+            self._update_id,
+            bid_e8,
+            self._quantity(1.3, 2_000.0),
+            bid_e8 + steps * step,
+            self._quantity(1.3, 2_000.0),
+        )
+
+    def _quiet_quotes(self, before_ns: int, gap_ns: int, price: float) -> list[Quote]:
+        """Quotes between bursts: same price, other sizes, evenly spaced in the gap."""
+        extra = max(0.0, self._config.quotes_per_s - self._config.bursts_per_s)
+        self._quiet_carry += extra * gap_ns / NS
+        count = int(self._quiet_carry)
+        self._quiet_carry -= count
+        gap = gap_ns // (count + 1)
+        return [self._quote(before_ns + gap * (i + 1), price) for i in range(count)]
+
+
+def _pulled(rng: random.Random, value: float, pull: float, sd: float) -> float:
+    """One exact step of an Ornstein-Uhlenbeck process around 0 with stationary sd."""
+    keep = math.exp(-pull)
+    return value * keep + sd * math.sqrt(1.0 - keep * keep) * rng.gauss(0.0, 1.0)
+
+
+def _student(rng: random.Random, dof: float) -> float:
+    """Student t of unit variance."""
+    chi = rng.gammavariate(0.5 * dof, 2.0)
+    return rng.gauss(0.0, 1.0) / math.sqrt(chi / dof) * math.sqrt((dof - 2.0) / dof)

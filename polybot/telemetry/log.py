@@ -1,0 +1,181 @@
+"""loguru set up once: key=value facts, no local variables in tracebacks, secrets masked in every sink.
+
+Owns the log file under <out_dir>/log/, the warnings on stderr, the interception of stdlib logging and the
+hooks for exceptions nobody caught.  Every line is rendered here, in one function per format, and scrubbed as
+a whole, exception text included, before any sink sees it.  Must not be used on the hot path (a filtered call
+alone costs more than the whole core).  Called by the composition root; close() undoes everything.
+"""
+
+import json
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from datetime import UTC
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
+
+from loguru import logger
+
+from polybot.config import TelemetryConfig
+from polybot.telemetry.redact import Redactor
+
+if TYPE_CHECKING:
+    from loguru import Record
+
+__all__ = ["LogSetup", "configure_logging"]
+
+# Libraries whose INFO lines carry URLs (with the bot token) or one line per request.
+QUIET_LIBRARIES = ("httpx", "httpcore", "aiohttp.access", "telegram", "apscheduler", "asyncio")
+KEEP_FILES = 20
+_LINE = "_line"
+_TEMPLATE = "{extra[_line]}\n"
+
+
+class LogSetup:
+    """What configure_logging changed; close() puts it back."""
+
+    def __init__(self, sinks: list[int], root_handlers: list[logging.Handler], root_level: int) -> None:
+        self._sinks = sinks
+        self._root_handlers = root_handlers
+        self._root_level = root_level
+        self._excepthook = sys.excepthook
+        self._thread_hook = threading.excepthook
+
+    def close(self) -> None:
+        """Remove the sinks, restore stdlib logging and the exception hooks."""
+        for sink in self._sinks:
+            logger.remove(sink)
+        self._sinks = []
+        root = logging.getLogger()
+        root.handlers[:] = self._root_handlers
+        root.setLevel(self._root_level)
+        sys.excepthook = self._excepthook
+        threading.excepthook = self._thread_hook
+
+
+def configure_logging(settings: TelemetryConfig, redactor: Redactor, *, stderr: TextIO | None) -> LogSetup:
+    """Send loguru and stdlib logging to <out_dir>/log/ and warnings to stderr (None: not)."""
+    logger.remove()
+    render = _json_line if settings.log_json else _text_line
+    log_dir = Path(settings.out_dir) / "log"
+    suffix = "jsonl" if settings.log_json else "log"
+    sinks = [
+        logger.add(
+            log_dir / f"polybot.{suffix}",
+            level=settings.log_level,
+            format=_formatter(render, redactor),
+            rotation=settings.log_rotate_mb * 1_000_000,
+            retention=KEEP_FILES,
+            encoding="utf-8",
+            colorize=False,
+            diagnose=False,
+            backtrace=False,
+            catch=True,
+        )
+    ]
+    if stderr is not None:
+        sinks.append(
+            logger.add(
+                stderr,
+                level="WARNING",
+                format=_formatter(_text_line, redactor),
+                colorize=False,
+                diagnose=False,
+                backtrace=False,
+                catch=True,
+            )
+        )
+    root = logging.getLogger()
+    setup = LogSetup(sinks, list(root.handlers), root.level)
+    root.handlers[:] = [_InterceptHandler()]
+    root.setLevel(logging.INFO)
+    for name in QUIET_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    sys.excepthook = _on_uncaught
+    threading.excepthook = _on_uncaught_in_thread
+    return setup
+
+
+def _formatter(render: Callable[["Record"], str], redactor: Redactor) -> Callable[["Record"], str]:
+    """A loguru format function; the finished line is one field, so nothing is added after scrubbing."""
+
+    def format_record(record: "Record") -> str:
+        record["extra"][_LINE] = redactor.scrub(render(record))
+        return _TEMPLATE
+
+    return format_record
+
+
+def _text_line(record: "Record") -> str:
+    """2026-11-22T07:50:00.123Z INFO feeds.binance reconnected host=... attempt=2"""
+    stamp = record["time"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+    where = (record["name"] or "").removeprefix("polybot.")
+    facts = "".join(f" {key}={_value_text(value)}" for key, value in _facts(record).items())
+    line = f"{stamp}Z {record['level'].name} {where}:{record['line']} {record['message']}{facts}"
+    problem = _exception_text(record)
+    return f"{line}\n{problem}" if problem else line
+
+
+def _json_line(record: "Record") -> str:
+    """One JSON object per line; facts stand beside the fixed keys under `facts`."""
+    document = {
+        "time": record["time"].astimezone(UTC).isoformat(),
+        "level": record["level"].name,
+        "module": record["name"],
+        "line": record["line"],
+        "message": record["message"],
+        "facts": {
+            key: value if isinstance(value, int | float | bool) else str(value)
+            for key, value in _facts(record).items()
+        },
+        "exception": _exception_text(record) or None,
+    }
+    return json.dumps(document, default=str)
+
+
+def _facts(record: "Record") -> dict[str, Any]:
+    return {key: value for key, value in record["extra"].items() if key != _LINE}
+
+
+def _value_text(value: object) -> str:
+    text = str(value)
+    return json.dumps(text) if text == "" or any(char in text for char in ' \t\r\n"=') else text
+
+
+def _exception_text(record: "Record") -> str:
+    """The traceback without local variables; loguru's own would show them."""
+    problem = record["exception"]
+    if problem is None or problem.value is None:
+        return ""
+    return "".join(traceback.format_exception(problem.type, problem.value, problem.traceback)).rstrip()
+
+
+class _InterceptHandler(logging.Handler):
+    """Hands stdlib records to loguru, so that there is one format and one redaction."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level: str | int = logger.level(record.levelname).name
+        except ValueError:
+            level = record.levelno
+        frame, depth = logging.currentframe(), 2
+        while frame.f_back is not None and frame.f_code.co_filename == logging.__file__:
+            frame, depth = frame.f_back, depth + 1
+        logger.opt(depth=depth, exception=record.exc_info).log(level, "{}", record.getMessage())
+
+
+def _on_uncaught(kind: type[BaseException], problem: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logger.opt(exception=(kind, problem, trace)).critical("uncaught exception")
+
+
+def _on_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    problem = args.exc_value if args.exc_value is not None else args.exc_type()
+    thread = args.thread.name if args.thread is not None else "?"
+    logger.opt(exception=(args.exc_type, problem, args.exc_traceback)).critical(
+        "uncaught exception", thread=thread
+    )

@@ -1,0 +1,70 @@
+"""The seam between sans-I/O logic and sockets: what a feed, a gateway and a venue see of the wire.
+
+Real sockets implement these in feeds.connection and gateway.http; the virtual-time harness
+implements them in memory.  Nothing here does I/O or knows a venue.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Feed", "HttpClient", "HttpResponse", "SendText"]
+
+SendText = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """One HTTP answer, body complete."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpClient(Protocol):
+    """A warm HTTP client; raises VenueUnavailable when there is no complete answer."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout_s: float = 5.0,
+    ) -> HttpResponse:
+        """Send one request; timeout in wall seconds covers connect to last byte."""
+        ...
+
+
+class Feed(Protocol):
+    """A websocket feed without a socket; a driver (real or in memory) owns the connection.
+
+    The driver calls on_open, then on_payload for every text or binary message, on_timer about
+    every 250 ms of venue time while connected, and on_close once per connection.  It reads
+    `wants_reconnect` after each callback: a reason there makes it close and connect anew.
+    """
+
+    name: str
+    wants_reconnect: str | None
+
+    def url(self) -> str:
+        """URL for the next connection attempt (hosts may rotate)."""
+        ...
+
+    def on_open(self, send: SendText, now_ns: int) -> None:
+        """Connected: subscribe. `send` is valid until on_close."""
+        ...
+
+    def on_payload(self, payload: bytes, recv_ns: int) -> None:
+        """One whole message as received; recv_ns is venue time."""
+        ...
+
+    def on_timer(self, now_ns: int) -> None:
+        """Pings and staleness."""
+        ...
+
+    def on_close(self, reason: str, now_ns: int) -> None:
+        """The connection is gone."""
+        ...

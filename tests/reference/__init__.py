@@ -1,0 +1,1 @@
+"""Slow, plain references the fast core is compared with."""
