@@ -348,7 +348,7 @@ class TelemetryConfig:
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool = False
     log_rotate_mb: int = ranged(64, 1, 10_240)
-    flush_ms: int = ranged(200, 10, 60_000)  # wall
+    flush_ms: int = ranged(50, 10, 60_000)  # wall
     queue_records: int = ranged(65_536, 1_024, 16_777_216)
 
 

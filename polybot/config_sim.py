@@ -68,13 +68,13 @@ class MakersConfig:
     slow_min_ms: int = ranged(2_000, 0, 60_000)  # slow: smallest lag of a maker behind spot
     slow_max_ms: int = ranged(5_000, 0, 60_000)  # slow: largest lag of a maker
     half_spread_usd: float = ranged(0.001, 0.0, 0.5)  # least distance of a new quote from fair
-    keep_frac: float = ranged(0.4, 0.0, 5.0)  # a quote stays until it is so many ticks too far from fair
+    keep_frac: float = ranged(0.5, 0.0, 5.0)  # a quote stays until it is so many ticks too far from fair
     fair_noise_usd: float = ranged(0.0015, 0.0, 0.1)  # sd of a maker's own error (0 for instant)
     requote_ms: int = ranged(120, 0, 60_000)  # least time between a maker's quotes (0 for instant)
     refresh_ms: int = ranged(1_500, 50, 600_000)  # a ladder is refilled at least so often
     levels: int = ranged(7, 1, 40)  # per side
-    touch_shares: float = ranged(85.0, 5.0, 1e6)  # median of the first level, per maker
-    level_shares: float = ranged(130.0, 5.0, 1e6)  # median of the others
+    touch_shares: float = ranged(70.0, 5.0, 1e6)  # median of the first level, per maker
+    level_shares: float = ranged(85.0, 5.0, 1e6)  # median of the others
     shares_sd: float = ranged(0.9, 0.0, 2.0)  # sd of ln(shares)
     deep_levels: int = ranged(30, 0, 90)  # of one more maker that quotes far from fair only
     deep_shares: float = ranged(600.0, 5.0, 1e6)  # median of its levels

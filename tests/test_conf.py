@@ -208,8 +208,8 @@ def test_config_survives_json() -> None:
 def test_default_config_takes_dotted_keys_and_sections() -> None:
     config = default_config(**{"venue.speed": 30, "run.markets": 2}, mode=ModeConfig(name="paper"))
     assert (config.venue.speed, config.run.markets, config.mode.name) == (30.0, 2, "paper")
-    with pytest.raises(ConfigError, match=r"venue\.speeed; did you mean venue\.speed\?"):
-        default_config(**{"venue.speeed": 30})
+    with pytest.raises(ConfigError, match=r"venue\.spee; did you mean venue\.speed\?"):
+        default_config(**{"venue.spee": 30})
 
 
 def test_own_strategy_from_a_folder_of_its_own_composes(tmp_path: Path) -> None:

@@ -101,11 +101,15 @@ cdef inline bint same_hex(const Token* t, const char* text, int n) noexcept nogi
 # -- keys -------------------------------------------------------------------------------------
 
 cdef inline Token* slot_of(ClobFields* f, const Token* key) noexcept nogil:
-    """Where the value of a plain key of an object or a change belongs, NULL when it does not matter."""
+    """Where the value of a key of an object or a change belongs, NULL when it does not matter."""
     if key.n == 4:
         if same(key, b"size", 4):
             return &f.size
-        return &f.side if same(key, b"side", 4) else NULL
+        if same(key, b"side", 4):
+            return &f.side
+        if same(key, b"bids", 4):
+            return &f.bids
+        return &f.asks if same(key, b"asks", 4) else NULL
     if key.n == 5:
         return &f.price if same(key, b"price", 5) else NULL
     if key.n == 6:
@@ -122,8 +126,10 @@ cdef inline Token* slot_of(ClobFields* f, const Token* key) noexcept nogil:
         return &f.tick_size if same(key, b"tick_size", 9) else NULL
     if same(key, b"event_type", 10):
         return &f.event_type
-    if same(key, b"new_tick_size", 13):
-        return &f.new_tick_size
+    if key.n == 13:
+        if same(key, b"price_changes", 13):
+            return &f.changes
+        return &f.new_tick_size if same(key, b"new_tick_size", 13) else NULL
     return &f.winner if same(key, b"winning_asset_id", 16) else NULL
 
 

@@ -55,6 +55,7 @@ from polybot._fast.scan cimport (
     fail,
     is_absent,
     is_string,
+    keep,
     next_member,
     push,
     read_key,
@@ -64,6 +65,7 @@ from polybot._fast.scan cimport (
     skip_space,
     to_fixed,
     to_stamp,
+    usual_pair,
 )
 
 COUNT_NAMES = ("objects", "books", "levels", "price_changes", "changes", "quotes", "trades", "tick_sizes",
@@ -224,7 +226,7 @@ cdef class ClobDecoder(FrameDecoder):
         """Read one object and append what it means."""
         cdef ClobFields f
         cdef Py_ssize_t head = out.n
-        cdef Token key
+        cdef Token key, value
         cdef bint more, first = True
         cdef int rc
         memset(&f, 0, sizeof(f))
@@ -238,7 +240,10 @@ cdef class ClobDecoder(FrameDecoder):
             if not more:
                 break
             first = False
-            if not read_key(c, &key) or not self._read_value(c, &key, &f, out):
+            if usual_pair(c, &key, &value):
+                if not keep(c, slot_of(&f, &key), &value):
+                    return False
+            elif not read_key(c, &key) or not self._read_value(c, &key, &f, out):
                 return False
         self.now[N_OBJECTS] += 1
         rc = self._finish(&f, head, recv_ns, out)
@@ -336,6 +341,10 @@ cdef class ClobDecoder(FrameDecoder):
             if not more:
                 break
             first = False
+            if usual_pair(c, &key, &other):
+                if not keep(c, slot_of(&item, &key), &other):
+                    return False
+                continue
             if not read_key(c, &key):
                 return False
             slot = slot_of(&item, &key)

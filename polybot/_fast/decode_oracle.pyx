@@ -259,8 +259,12 @@ cdef class OracleDecoder(FrameDecoder):
         cdef int rc = DEC_OK
         if is_absent(&p.accurate):
             rc = to_double(&p.value, 0, price)
+        elif p.accurate.kind != TOK_STRING:
+            return DEC_MALFORMED
+        elif _has(&p.accurate, c"e") or _has(&p.accurate, c"E"):
+            return DEC_UNSUPPORTED       # written out first: whether it is an integer must not be guessed
         else:
-            rc = to_double(&p.accurate, -SCALE if scaled and not _has_point(&p.accurate) else 0, price)
+            rc = to_double(&p.accurate, -SCALE if scaled and not _has(&p.accurate, c".") else 0, price)
             if rc == DEC_OK and not is_absent(&p.value):
                 rc = to_double(&p.value, 0, &rounded)
                 if rc == DEC_OK and fabs(price[0] - rounded) > AGREE * fabs(rounded):
@@ -303,9 +307,9 @@ cdef bint _holds(const int64_t* stamps, int64_t stamp) noexcept nogil:
     return False
 
 
-cdef bint _has_point(const Token* t) noexcept nogil:
+cdef bint _has(const Token* t, char ch) noexcept nogil:
     cdef int k
     for k in range(t.n):
-        if t.p[k] == c".":
+        if t.p[k] == ch:
             return True
     return False

@@ -6,7 +6,7 @@ make no difference.  Other streams and control answers are DEC_IGNORED, counted.
 Must not know about connections: a serverShutdown notice only shows in `shutdowns`.
 Called by feeds.binance for every frame, by the recorder's importers and by the backtest.
 """
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcmp, memset
 
 from polybot._fast.event cimport (
@@ -138,13 +138,13 @@ cdef inline const char* _text(const char* p, const char* end, const char* text, 
 cdef inline const char* _whole(const char* p, const char* end, int64_t* value) noexcept nogil:
     """Up to 18 digits without leading zero."""
     cdef const char* first = p
-    cdef int64_t v = 0
+    cdef uint64_t v = 0
     if p == NULL or p == end or p[0] == c"0":
         return NULL
     while p < end and is_digit(p[0]):
-        v = v * 10 + (p[0] - c"0")
+        v = v * 10 + <uint64_t> (p[0] - c"0")
         p += 1
-    value[0] = v
+    value[0] = <int64_t> v
     return p if 0 < p - first <= PLAIN_DIGITS else NULL
 
 
@@ -152,20 +152,20 @@ cdef inline const char* _decimal(const char* p, const char* end, double* value) 
     """Digits, a point, digits: above zero, exact (see scan.pxd) and at most 18 digits."""
     cdef const char* first = p
     cdef const char* point
-    cdef int64_t m = 0
+    cdef uint64_t m = 0
     if p == NULL or end - p < 2 or (p[0] == c"0" and p[1] != c"."):
         return NULL
     while p < end and is_digit(p[0]):
-        m = m * 10 + (p[0] - c"0")
+        m = m * 10 + <uint64_t> (p[0] - c"0")
         p += 1
     point = p
     if p == end or p == first or p[0] != c".":
         return NULL
     p += 1
     while p < end and is_digit(p[0]):
-        m = m * 10 + (p[0] - c"0")
+        m = m * 10 + <uint64_t> (p[0] - c"0")
         p += 1
-    if p - point < 2 or p - first > PLAIN_DIGITS + 1 or m > <int64_t> 1 << 53 or m == 0:
+    if p - point < 2 or p - first > PLAIN_DIGITS + 1 or m > <uint64_t> 1 << 53 or m == 0:
         return NULL
     value[0] = <double> m / POW10[p - point - 1]
     return p

@@ -14,7 +14,7 @@ from libc.stdint cimport int64_t
 from polybot._fast.event cimport (
     BUY, CMD_CANCEL_ALL, CMD_PLACE, CMD_REFETCH_TICK, CMD_RESYNC_BOOK, CMD_SIGNAL, DOWN, EV_BALANCE, EV_BOOK_DELTA, EV_BOOK_LEVEL, EV_BOOK_SNAPSHOT, EV_FILL,
     EV_MARKET_CLOSE, EV_OPERATOR, EV_ORACLE_SPOT, EV_ORACLE_TWAP, EV_ORDER_UPDATE, EV_OUTCOME, EV_PUBLIC_QUOTE,
-    EV_SPOT_QUOTE, EV_SPOT_TRADE, EV_STRIKE, EV_TICK_SIZE, EV_TIMER, F_END, F_GAP, F_MAKER, F_SNAPSHOT, FAK, FOK,
+    EV_SPOT_QUOTE, EV_SPOT_TRADE, EV_STRIKE, EV_TICK_SIZE, EV_TIMER, F_END, F_GAP, F_LOCAL, F_MAKER, F_SNAPSHOT, FAK, FOK,
     NO_MARKET, OP_FLATTEN, OP_HALT, OP_RESUME, OS_FILLED, OS_NEW, OS_PARTIAL, OS_REJECTED, OS_SENT,
     OS_UNKNOWN, TS_FAILED, UP, CommandBuffer, Event, EventBuffer,
 )
@@ -69,6 +69,7 @@ cdef class Engine:
         if index in self.markets or not 0 <= index < NO_MARKET:
             raise ValueError(f"market index {index} is taken or out of range")
         state = MarketState(index, spec, order_seq_base=order_seq_base, bankroll_usd=self.risk.bankroll_usd * 1e-6)
+        (<MarketState> state).fresh_left = self.fresh_samples
         self.markets[index] = state
         self.active.append(state)
         return state
@@ -144,11 +145,16 @@ cdef class Engine:
     cdef int on_spot_trade(self, const Event* e) except -1:
         cdef MarketState m
         cdef bint live = not e.flags & F_SNAPSHOT
+        cdef int64_t sampled
         if e.flags & F_GAP:
             self.spot.gaps += 1
+        sampled = self.spot.sigma_ns
         self.spot.on_trade(e.x, e.y, e.recv_ns, e.venue_ns, live)
+        sampled = self.spot.sigma_ns - sampled
         if live and e.flags & F_END:
             for m in self.active:
+                if sampled and m.fresh_left and e.recv_ns >= m.start_ns:
+                    m.fresh_left -= 1
                 if not m.closed:
                     self.evaluate(m, ON_SPOT_TRADE, e.recv_ns)
         return 0
@@ -302,7 +308,7 @@ cdef class Engine:
             return NO_BOOK
         if m.book.is_crossed():
             return BOOK_CROSSED
-        if isnan(self.spot.sigma):
+        if isnan(self.spot.sigma) or m.fresh_left > 0:
             return NOT_WARM
         if not m.reprice(self.spot, now_ns, self.oracle_lag_s, self.tau_shift_s, self.sd_strike):
             return NOT_WARM if isnan(m.spot) else NO_PRICE
@@ -458,7 +464,7 @@ cdef class Engine:
             return 0
         if not o.terminal() and (rank(status) > rank(o.status) or o.status == OS_UNKNOWN):
             o.status = status
-            if status == OS_REJECTED and e.flags & F_SNAPSHOT:
+            if status == OS_REJECTED and e.flags & F_LOCAL:
                 # Refused before it reached the venue: the cooldown runs from the dispatch before.
                 self.find(o.market).last_dispatch_ns[o.strategy] = o.previous_dispatch_ns
         return self.finish_order(self.find(o.market), o)

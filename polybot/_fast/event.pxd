@@ -32,6 +32,7 @@ cpdef enum EventFlag:
     F_SNAPSHOT = 4           # backfill of the past, not a live print
     F_MAKER = 8              # our order was the resting one
     F_GAP = 16               # ids before this one are missing
+    F_LOCAL = 32             # an order update of our own making: the order never reached the venue
 
 cpdef enum Outcome:
     UP = 0

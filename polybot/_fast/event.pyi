@@ -39,6 +39,7 @@ class EventFlag(IntEnum):
     F_SNAPSHOT = 4
     F_MAKER = 8
     F_GAP = 16
+    F_LOCAL = 32
 
 class Outcome(IntEnum):
     UP = 0
@@ -147,6 +148,7 @@ F_AGG = EventFlag.F_AGG
 F_SNAPSHOT = EventFlag.F_SNAPSHOT
 F_MAKER = EventFlag.F_MAKER
 F_GAP = EventFlag.F_GAP
+F_LOCAL = EventFlag.F_LOCAL
 UP = Outcome.UP
 DOWN = Outcome.DOWN
 BUY = Side.BUY
@@ -232,6 +234,7 @@ class EventBuffer:
     def recv_ns_at(self, k: int) -> int: ...
     def venue_ns_at(self, k: int) -> int: ...
     def market_at(self, k: int) -> int: ...
+    def kind_mask(self) -> int: ...
     def extend_from(self, other: EventBuffer) -> None: ...
     def extend(self, records: np.ndarray[Any, Any]) -> None: ...
     def to_bytes(self) -> bytes: ...

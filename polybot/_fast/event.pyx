@@ -129,12 +129,6 @@ cdef class EventBuffer:
             mask |= 1ULL << (self.ev[k].kind & 63)
         return mask
 
-    def market_at(self, Py_ssize_t k) -> int:
-        """Market of event k."""
-        if not 0 <= k < self.n:
-            raise IndexError(k)
-        return self.ev[k].market
-
     def to_bytes(self) -> bytes:
         """Copy of the records as they lie in memory: len() * 64 bytes."""
         return (<char*> self.ev)[:self.n * sizeof(Event)]

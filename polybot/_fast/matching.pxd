@@ -68,6 +68,7 @@ cdef class MatchBook:
     cdef void _touch(self, int side, int price) noexcept
     cdef void _level_filled(self, int side, int price) noexcept
     cdef void _level_emptied(self, int side, int price) noexcept
+    cdef int _worse(self, int side, int price) noexcept
     cdef int32_t _new_slot(self) except -2
     cdef Leg* _new_leg(self) except NULL
     cdef int _note_self_hit(self, int64_t handle) except -1

@@ -114,18 +114,15 @@ cdef class MatchBook:
     cdef int64_t reachable(self, int side, int price, int64_t ushares, int owner) noexcept:
         """Micro-shares of other owners a taker could get within its limit, counted up to ushares."""
         cdef int64_t got = 0
-        cdef int step = 1 if side == BUY else -1
         cdef int p = self.best[1 - side]
         cdef int32_t slot
-        if p < 0:
-            return 0
-        while 0 < p < PRICE_END and got < ushares and (p - price) * step <= 0:
+        while p >= 0 and got < ushares and (p <= price if side == BUY else p >= price):
             slot = self.level_of[(1 - side) * PRICE_END + p].first
             while slot >= 0:
                 if self.orders[slot].owner != owner:
                     got += self.orders[slot].ushares
                 slot = self.orders[slot].behind
-            p += step
+            p = self._worse(1 - side, p)
         return got if got < ushares else ushares
 
     cdef Resting* find(self, int64_t handle) noexcept:
@@ -198,19 +195,26 @@ cdef class MatchBook:
             self.best[side] = price
 
     cdef void _level_emptied(self, int side, int price) noexcept:
+        self.occupied[side][price >> 6] &= ~(<uint64_t> 1 << (price & 63))
+        if self.best[side] == price:
+            self.best[side] = self._worse(side, price)
+
+    cdef int _worse(self, int side, int price) noexcept:
+        """Next occupied price behind this one, -1 when there is none."""
         cdef uint64_t* words = self.occupied[side]
         cdef int w = price >> 6
-        words[w] &= ~(<uint64_t> 1 << (price & 63))
-        if self.best[side] != price:
-            return
+        cdef uint64_t rest
         if side == BUY:
-            while w >= 0 and words[w] == 0:
+            rest = words[w] & ((<uint64_t> 1 << (price & 63)) - 1)
+            while rest == 0 and w > 0:
                 w -= 1
-            self.best[side] = -1 if w < 0 else (w << 6) + 63 - __builtin_clzll(words[w])
-        else:
-            while w < BITMAP_WORDS and words[w] == 0:
-                w += 1
-            self.best[side] = -1 if w == BITMAP_WORDS else (w << 6) + __builtin_ctzll(words[w])
+                rest = words[w]
+            return (w << 6) + 63 - __builtin_clzll(rest) if rest else -1
+        rest = words[w] & ~(((<uint64_t> 1 << (price & 63)) - 1) | <uint64_t> 1 << (price & 63))
+        while rest == 0 and w < BITMAP_WORDS - 1:
+            w += 1
+            rest = words[w]
+        return (w << 6) + __builtin_ctzll(rest) if rest else -1
 
     cdef int32_t _new_slot(self) except -2:
         cdef int32_t slot = self.free_slot
@@ -353,11 +357,9 @@ cdef class MatchBook:
         """(price, micro-shares) per level, best first."""
         cdef list out = []
         cdef int p = self.best[side]
-        cdef int step = -1 if side == BUY else 1
-        while 0 < p < PRICE_END and len(out) < limit:
-            if self.level_of[side * PRICE_END + p].first >= 0:
-                out.append((p, self.level_of[side * PRICE_END + p].ushares))
-            p += step
+        while p >= 0 and len(out) < limit:
+            out.append((p, self.level_of[side * PRICE_END + p].ushares))
+            p = self._worse(side, p)
         return out
 
     def queue(self, side: int, price: int) -> list:

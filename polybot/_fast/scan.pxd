@@ -3,7 +3,7 @@
 # Never guesses: what it is not sure of is DEC_UNSUPPORTED and goes the slow path (feeds.fallback).
 # Never reads at or beyond `end`: frames are not NUL-terminated.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memset
 
 from polybot._fast.event cimport Event, EventBuffer
 
@@ -56,6 +56,40 @@ cdef int to_stamp(const Token* t, int64_t* ns) noexcept nogil
 cdef int stamp_ns(int64_t stamp, int64_t* ns) noexcept nogil
 
 
+# Where a block of BLOCK bytes holds the first byte that ends a plain string, BLOCK when it holds none.
+# Sixteen bytes with SSE2, which every x86-64 has (non-ASCII is below 0x20 as a signed byte), else eight:
+# a lane's top bit is set by its first such byte; borrows set lanes above it, never below.
+cdef extern from * nogil:
+    """
+    #if defined(__SSE2__)
+    #include <emmintrin.h>
+    #define PB_BLOCK 16
+    static inline int pb_first_special(const char* q) {
+        __m128i x = _mm_loadu_si128((const __m128i*) q);
+        __m128i hit = _mm_or_si128(_mm_cmplt_epi8(x, _mm_set1_epi8(0x20)),
+            _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('"')), _mm_cmpeq_epi8(x, _mm_set1_epi8(0x5C))));
+        return __builtin_ctz((unsigned) _mm_movemask_epi8(hit) | 0x10000u);
+    }
+    #elif __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    #define PB_BLOCK 8
+    static inline int pb_first_special(const char* q) {
+        const uint64_t ones = 0x0101010101010101ULL;
+        uint64_t x, quote, slash, hit;
+        __builtin_memcpy(&x, q, 8);
+        quote = x ^ (ones * 0x22);
+        slash = x ^ (ones * 0x5C);
+        hit = ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((x - ones * 0x20) & ~x) | x;
+        hit &= ones * 0x80;
+        return hit ? __builtin_ctzll(hit) >> 3 : 8;
+    }
+    #else
+    #error "the core's records are little endian"
+    #endif
+    """
+    const int BLOCK "PB_BLOCK"
+    int first_special "pb_first_special" (const char* q)
+
+
 # Powers of ten: doubles are exact up to 10**22, so a mantissa up to 2**53 divided by one of them is
 # rounded once, which makes it the double that float(text) gives (Clinger 1990).
 cdef extern from * nogil:
@@ -66,7 +100,6 @@ cdef extern from * nogil:
     """
     const double POW10 "PB_POW10" [23]
     const int64_t TENS "PB_TENS" [9]
-    int __builtin_ctzll(unsigned long long)
 
 
 cdef inline bint fail(Cursor* c, int rc) noexcept nogil:
@@ -111,22 +144,13 @@ cdef inline bint next_member(Cursor* c, char close, bint first, bint* more) noex
 
 
 cdef inline const char* plain_end(const char* q, const char* end) noexcept nogil:
-    """First byte in [q, end) that cannot be inside a plain string: quote, backslash, control, non-ASCII.
-
-    Eight bytes at a time (little endian): a lane's top bit is set by its first such byte; borrows
-    may set lanes above it, never below, and only the lowest one is used.
-    """
-    cdef uint64_t ones = 0x0101010101010101
-    cdef uint64_t x, quote, slash, hit
-    while end - q >= 8:
-        memcpy(&x, q, 8)
-        quote = x ^ (ones * 0x22)
-        slash = x ^ (ones * 0x5C)
-        hit = ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((x - ones * 0x20) & ~x) | x
-        hit &= ones * 0x80
-        if hit:
-            return q + (__builtin_ctzll(hit) >> 3)
-        q += 8
+    """First byte in [q, end) that cannot be inside a plain string: quote, backslash, control, non-ASCII."""
+    cdef int hit
+    while end - q >= BLOCK:
+        hit = first_special(q)
+        if hit < BLOCK:
+            return q + hit
+        q += BLOCK
     while q < end and q[0] >= 0x20 and q[0] != c'"' and q[0] != c"\\":
         q += 1
     return q
@@ -196,6 +220,30 @@ cdef inline bint read_token(Cursor* c, Token* t) noexcept nogil:
     return read_literal(c, t)
 
 
+cdef inline bint usual_pair(Cursor* c, Token* key, Token* value) noexcept nogil:
+    """Read "key":"text" without white space or escapes; False: nothing read."""
+    cdef const char* end = c.end
+    cdef const char* q = c.p + 1
+    cdef const char* r
+    if c.p[0] != c'"':
+        return False
+    r = plain_end(q, end)
+    if end - r < 5 or r[0] != c'"' or r[1] != c":" or r[2] != c'"':
+        return False
+    key.p = q
+    key.n = <int32_t> (r - q)
+    q = r + 3
+    r = plain_end(q, end)
+    if r == end or r[0] != c'"':
+        return False
+    value.p = q
+    value.n = <int32_t> (r - q)
+    value.kind = TOK_STRING
+    value.plain = True
+    c.p = r + 1
+    return True
+
+
 cdef inline bint read_once(Cursor* c, Token* slot) noexcept nogil:
     """Read the value of a key we need. Seen twice, or a string with escapes: the slow path."""
     if slot.kind != TOK_NONE:
@@ -204,6 +252,15 @@ cdef inline bint read_once(Cursor* c, Token* slot) noexcept nogil:
         return False
     if slot.kind == TOK_STRING and not slot.plain:
         return fail(c, DEC_UNSUPPORTED)
+    return True
+
+
+cdef inline bint keep(Cursor* c, Token* slot, const Token* value) noexcept nogil:
+    """Store a value already read where its key belongs (NULL: nowhere); seen twice: the slow path."""
+    if slot != NULL:
+        if slot.kind != TOK_NONE:
+            return fail(c, DEC_UNSUPPORTED)
+        slot[0] = value[0]
     return True
 
 

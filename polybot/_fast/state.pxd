@@ -109,6 +109,7 @@ cdef class MarketState:
     cdef list open_orders                # orders that may still fill, in order of dispatch
     cdef readonly int block_reason       # Denial of the last gate no strategy may skip, 0: none
     cdef readonly bint settled
+    cdef readonly int64_t fresh_left      # volatility samples this window still waits for before it trades
     cdef bint dirty                      # touched by the venue message now being applied
     cdef int told_outcome                # best prices the venue told with the last message, to check our book
     cdef int told_bid                    # ticks; -1: side empty, -2: not told

@@ -2,11 +2,12 @@
 
 Owns parsing of shares, prices and USD as the venue writes them, and the amounts of an order
 (6-decimals integers on both sides).  No floats, no rounding except where the venue's own table
-demands it (marketable BUY), and there never above what was asked.
+demands it (marketable orders), and there never above what was asked.
 Called by orders, trades and responses.
 """
 
 from decimal import Decimal, InvalidOperation
+from math import gcd
 
 from polybot.errors import DecodeError
 
@@ -15,6 +16,7 @@ __all__ = [
     "MAX_USHARES",
     "PRICE_ONE_TICKS",
     "marketable_buy_amounts",
+    "marketable_sell_amounts",
     "notional_micro_usd",
     "parse_micro",
     "parse_ticks",
@@ -24,8 +26,9 @@ PRICE_ONE_TICKS = 10_000  # price 1.0 on the 1e-4 grid
 LOT_USHARES = 10_000  # the venue's size step: 0.01 share
 MAX_USHARES = 10**15  # a billion shares: above that a number is garbage
 _CENT_MICRO_USD = 10_000
-# Marketable BUYs: shares with at most four decimals whatever the tick (py-clob-client-v2 #99, 2026-07-04).
+# Marketable orders: what is taken has at most four decimals whatever the tick (py-clob-client-v2 #99, 2026-07-04).
 _BUY_STEP_USHARES = 100
+_SELL_STEP_MICRO_USD = 100
 
 
 def parse_micro(value: object) -> int:
@@ -69,6 +72,18 @@ def marketable_buy_amounts(price_ticks: int, ushares: int) -> tuple[int, int]:
         return exact, ushares
     shares = cents * PRICE_ONE_TICKS // price_ticks
     return cents, shares - shares % _BUY_STEP_USHARES
+
+
+def marketable_sell_amounts(price_ticks: int, ushares: int) -> tuple[int, int]:
+    """Return (micro-USD, micro-shares) of a FAK or FOK SELL, at most the size asked.
+
+    The venue takes at most four decimals of USD here.  The size is cut to the next lot where
+    price x size has no more: price and proceeds stay exact.
+    """
+    step_lots = _SELL_STEP_MICRO_USD // gcd(price_ticks, _SELL_STEP_MICRO_USD)
+    lots = ushares // LOT_USHARES
+    lots -= lots % step_lots
+    return price_ticks * lots, lots * LOT_USHARES
 
 
 def _scaled(value: object, decimals: int) -> int:

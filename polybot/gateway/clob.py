@@ -119,7 +119,7 @@ class ClobGateway:
             "rejected": 0,
             "killed": 0,
             "unknown": 0,
-            "contradictions": 0,
+            "answer_contradictions": 0,
         }
 
     # -- life ---------------------------------------------------------------------------------------
@@ -302,7 +302,7 @@ class ClobGateway:
             self._on_accepted(out, order, answer, now_ns)
         elif told_before and answer.kind is not AnswerKind.UNKNOWN:
             # Refused, but the user channel already showed it alive: evidence wins, and we look.
-            self._counters["contradictions"] += 1
+            self._counters["answer_contradictions"] += 1
             order.missing = not order.is_terminal
         else:
             self._on_not_accepted(out, order, answer, now_ns)

@@ -6,7 +6,7 @@ Must not do I/O, keep state or read a clock.  Called by gateway.clob on the engi
 
 Numbers: price in ticks of 1e-4, size in micro-shares, USD in micro-USD.  With price = t ticks and
 size = n lots of 0.01 share, USD is t x n micro-USD exactly: nothing is ever rounded, except the
-venue's own floor for marketable BUYs (amounts.marketable_buy_amounts).
+venue's own limits for marketable orders (amounts.marketable_*), which can cut the size a little.
 """
 
 import struct
@@ -23,6 +23,7 @@ from polybot.gateway.amounts import (
     MAX_USHARES,
     PRICE_ONE_TICKS,
     marketable_buy_amounts,
+    marketable_sell_amounts,
     notional_micro_usd,
 )
 from polybot.gateway.reasons import RejectReason
@@ -103,7 +104,7 @@ class OrderPlan:
     order_type: int
     price_ticks: int
     asked_ushares: int  # as the engine commanded
-    ushares: int  # as signed: less only for a marketable BUY not in whole cents
+    ushares: int  # as signed: a little less for a marketable order off the venue's decimals
     maker_amount: int
     taker_amount: int
     expiration_s: int
@@ -128,16 +129,17 @@ def plan_order(market: TradedMarket, command: CommandHead, now_ns: int) -> Order
     refusal = _check_order(market, command, now_ns)
     if refusal is not RejectReason.NONE:
         return refusal
-    usd = notional_micro_usd(command.price_ticks, command.shares)
-    ushares = command.shares
-    taker = command.order_type in TAKER_TYPES
-    if taker and command.side == BUY:
-        usd, ushares = marketable_buy_amounts(command.price_ticks, command.shares)
-        if usd < MIN_MARKETABLE_MICRO_USD:
-            return RejectReason.BELOW_MIN_NOTIONAL
-        if ushares < market.spec.min_size_ushares:
-            return RejectReason.BELOW_MIN_SIZE
-    maker_amount, taker_amount = (usd, ushares) if command.side == BUY else (ushares, usd)
+    is_buy, is_taker = command.side == BUY, command.order_type in TAKER_TYPES
+    if is_taker:
+        cut = marketable_buy_amounts if is_buy else marketable_sell_amounts
+        usd, ushares = cut(command.price_ticks, command.shares)
+    else:
+        usd, ushares = notional_micro_usd(command.price_ticks, command.shares), command.shares
+    if ushares < market.spec.min_size_ushares:
+        return RejectReason.BELOW_MIN_SIZE
+    if is_taker and is_buy and usd < MIN_MARKETABLE_MICRO_USD:
+        return RejectReason.BELOW_MIN_NOTIONAL
+    maker_amount, taker_amount = (usd, ushares) if is_buy else (ushares, usd)
     return OrderPlan(
         order_seq=command.order_seq,
         outcome=command.outcome,
@@ -215,8 +217,6 @@ def _check_order(market: TradedMarket, command: CommandHead, now_ns: int) -> Rej
         return RejectReason.OFF_TICK
     if command.shares % LOT_USHARES or not 0 < command.shares <= MAX_USHARES:
         return RejectReason.OFF_LOT
-    if command.shares < market.spec.min_size_ushares:
-        return RejectReason.BELOW_MIN_SIZE
     return RejectReason.NONE
 
 

@@ -2,18 +2,17 @@
 
 Owns order states and the trade ledger, turns venue facts into events.  No I/O, no clock, no tasks:
 gateway.clob and gateway.resolver tell it what they learned, it tells which events follow.
-
-Theory of operation.  A state only moves to a higher rank:
+States only move to a higher rank:
 
     SENT(1) -> DELAYED(2) -> LIVE(3) -> MATCHED | PARTIAL(4) -> FILLED | CANCELED | EXPIRED | REJECTED (9)
-    SENT, DELAYED -> UNKNOWN: no usable answer.  Leaves only on evidence: a user event, the order by
-                     hash, own trades, or a closed market and complete lists that show nothing.
-
-An order ends by the venue's word (canceled, expired, refused), or when its fills add up: to its size
-(FILLED), or to the amount the venue matched of a FAK or FOK (CANCELED with that amount).  Fills are
-booked whatever the state says: money first.  FILLED is only said when all that the engine asked for
-was filled; an order cut to whole cents ends as CANCELED with the matched amount.
+    SENT -> UNKNOWN(1): no usable answer.  Leaves only on evidence: a user event, the order by hash,
+                        own trades, or a closed market and complete lists that show nothing.
 """
+
+# An order ends by the venue's word (canceled, expired, refused), or when its fills add up: to its size
+# (FILLED), or to the amount the venue matched of a FAK or FOK (CANCELED with that amount).  Fills are
+# booked whatever the state says: money first.  FILLED is only said when all that the engine asked for
+# was filled; an order cut to the venue's decimals ends as CANCELED with the matched amount.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -338,5 +337,5 @@ class OrderTracker:
 
 def _may_move(old: int, new: int) -> bool:
     if new == OS_UNKNOWN:
-        return old in (OS_SENT, OS_DELAYED)
+        return old == OS_SENT
     return RANKS[new] > RANKS[old] or (RANKS[new] == RANKS[old] < TERMINAL_RANK and old != OS_SENT)

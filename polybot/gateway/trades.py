@@ -1,11 +1,5 @@
 """The venue's trades to fills of our own orders: pure parsing and the idempotent trade ledger.
 
-Theory of operation.  A trade (user channel or REST) names the taker's order and a list of maker
-legs.  Our part of it is found by our own order ids:
-  taker: the maker legs, each at its own price, when their amounts add up to the trade's size;
-         otherwise (size, price).  A leg selling our token counts at its price; a leg buying the
-         complement (mint or merge) at 1 - price.
-  maker: every leg with our order id, at that leg's own price and size.
 The ledger keeps (trade id, own order id) -> the fills as first booked, and a status that only moves
 forward; a later message of the same trade never changes sizes, it only advances the status:
 
@@ -14,6 +8,13 @@ forward; a later message of the same trade never changes sizes, it only advances
 A trade first seen as FAILED was never booked and stays unbooked.
 Must not do I/O.  Called by gateway.tracker.
 """
+
+# A trade (user channel or REST) names the taker's order and a list of maker legs.  Our part of it is
+# found by our own order ids:
+#   taker: the maker legs, each at its own price, when their amounts add up to the trade's size; otherwise
+#          (size, price).  A leg in our token counts at its price, a leg in the complement (mint or merge)
+#          at 1 - price.
+#   maker: every leg with our order id, at that leg's own price and size.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class TradeLedger:
 
     def __init__(self) -> None:
         self._records: dict[tuple[str, str], TradeRecord] = {}
-        self.counters = {"duplicates": 0, "contradictions": 0, "unbooked_failures": 0}
+        self.counters = {"trade_duplicates": 0, "trade_contradictions": 0, "trade_unbooked_failures": 0}
 
     def advance(self, trade: Trade, order_id: str, fills: tuple[Fill, ...]) -> tuple[Fill, ...]:
         """Return the fills to tell the engine with trade.status: none when nothing is new."""
@@ -107,14 +108,14 @@ class TradeLedger:
         if record is None:
             self._records[trade.trade_id, order_id] = TradeRecord(trade.status, fills)
             if trade.status == FAILED:
-                self.counters["unbooked_failures"] += 1
+                self.counters["trade_unbooked_failures"] += 1
                 return ()
             return fills
         if _total(record.fills) != _total(fills):
-            self.counters["contradictions"] += 1
+            self.counters["trade_contradictions"] += 1
         if record.status in (FAILED, CONFIRMED) or trade.status <= record.status:
             final_now = {record.status, trade.status} == {FAILED, CONFIRMED}
-            self.counters["contradictions" if final_now else "duplicates"] += 1
+            self.counters["trade_contradictions" if final_now else "trade_duplicates"] += 1
             return ()
         record.status = trade.status
         return record.fills

@@ -90,12 +90,19 @@ class StrikeCapture:
         return "missed" if self._after_ns else "waiting"
 
     def on_oracle_tick(
-        self, kind: int, value: float, venue_ns: int, recv_ns: int, *, window_s: int = 0, seq: int = 0
+        self,
+        kind: int,
+        value: float,
+        venue_ns: int,
+        recv_ns: int,
+        *,
+        window_s: int = 0,
+        sequenced: bool = False,
     ) -> Strike | None:
         """Take one tick; returns the strike at the tick that settles it, else None.
 
         `kind` is EV_ORACLE_SPOT or EV_ORACLE_TWAP, `venue_ns` the price time, `window_s` the averaging
-        window of a TWAP tick, `seq` the channel sequence (0: RTDS, which has none).
+        window of a TWAP tick; `sequenced`: from a channel with sequence numbers and history (PolyBolt).
         """
         if kind != self._kind or (kind == _TWAP and window_s != self._window_s):
             return None
@@ -107,21 +114,21 @@ class StrikeCapture:
         if venue_ns > self._start_ns:
             self._after_ns = venue_ns
             return None
-        return self._on_exact_tick(kind, value, venue_ns, seq)
+        return self._on_exact_tick(kind, value, venue_ns, sequenced)
 
-    def _on_exact_tick(self, kind: int, value: float, venue_ns: int, seq: int) -> Strike | None:
+    def _on_exact_tick(self, kind: int, value: float, venue_ns: int, sequenced: bool) -> Strike | None:
         if self.strike is not None:
             self.conflicts += value != self.strike.value
             return None
-        if seq == 0 and venue_ns - self._before_ns > ADJACENT_NS:
+        if not sequenced and venue_ns - self._before_ns > ADJACENT_NS:
             self._gap = True
-        if self._gap and seq == 0:
+        if self._gap and not sequenced:
             return None
         if kind == _SPOT:
             source = StrikeSource.STRIKE_RTDS_SPOT
         else:
-            source = StrikeSource.STRIKE_POLYBOLT_TWAP if seq else StrikeSource.STRIKE_RTDS_TWAP
-        variance = 0.0 if seq else self._variance
+            source = StrikeSource.STRIKE_POLYBOLT_TWAP if sequenced else StrikeSource.STRIKE_RTDS_TWAP
+        variance = 0.0 if sequenced else self._variance
         self.strike = Strike(value, source, venue_ns, variance=variance)
         return self.strike
 

@@ -33,7 +33,7 @@ class Credentials:
     passphrase: str
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Account:
     """One wallet.  Internal accounts (makers, noise) may go below zero and have no credentials."""
 

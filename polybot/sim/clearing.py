@@ -27,7 +27,7 @@ def fee_micro_usd(market: MarketState, ushares: int, price_ticks: int) -> int:
 
 
 def needed(order: Order, *, as_taker: bool) -> int:
-    """What the unmatched part of an order must hold: micro-USD (BUY, with the fee when it takes) or micro-shares."""
+    """What the unmatched part must hold: micro-USD (BUY, with the fee when it takes) or micro-shares."""
     if order.side != BUY:
         return order.left
     usd = notional_micro_usd(order.left, order.price_ticks)
@@ -35,7 +35,7 @@ def needed(order: Order, *, as_taker: bool) -> int:
 
 
 def reserve(order: Order, amount: int) -> bool:
-    """Hold `amount` in place of what the order holds now; False (and nothing changed) when there is not enough."""
+    """Hold `amount` instead of what the order holds now; False and no change when it is not there."""
     account = order.account
     if account.is_internal:
         return True

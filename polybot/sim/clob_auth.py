@@ -137,13 +137,9 @@ class ClobAuth:
         domain = self._domain(neg_risk=found[0].spec.neg_risk)
         self._check_signature(account, body, domain)
         order_id = f"0x{order_hash(body.order, domain).hex()}"
+        amounts = (body.order.maker_amount, body.order.taker_amount)
         price_ticks, ushares, amount = read_terms(
-            order_id,
-            body.order_type,
-            body.side,
-            body.order.maker_amount,
-            body.order.taker_amount,
-            found[0].tick_ticks,
+            order_id, body.order_type, body.side, amounts, found[0].tick_ticks
         )
         return OrderRequest(
             order_id=order_id,
@@ -196,8 +192,10 @@ def _parse_order(data: Any) -> Body:
     ):
         raise Refused(BAD_PAYLOAD)
     order = data["order"]
-    salt, kind = order.get("salt"), order.get("signatureType")
-    owner, post_only = data.get("owner"), data.get("postOnly", False)
+    salt: Any = order.get("salt")
+    kind: Any = order.get("signatureType")
+    owner: Any = data.get("owner")
+    post_only: Any = data.get("postOnly", False)
     is_right = (
         type(salt) is int
         and 0 <= salt < MAX_SALT
@@ -226,9 +224,17 @@ def _parse_order(data: Any) -> Body:
         builder=bytes.fromhex(_text(order, "builder", WORD)[2:]),
     )
     return Body(
-        wire, bytes.fromhex(_text(order, "signature", HEX)[2:]), maker, signer, order["tokenId"], side,
-        _number(order, "expiration", 2**40), owner, TYPES[data["orderType"]], post_only,
-    )  # fmt: skip
+        order=wire,
+        signature=bytes.fromhex(_text(order, "signature", HEX)[2:]),
+        maker=maker,
+        signer=signer,
+        token_id=order["tokenId"],
+        side=side,
+        expiration_s=_number(order, "expiration", 2**40),
+        owner=owner,
+        order_type=TYPES[data["orderType"]],
+        post_only=post_only,
+    )
 
 
 def _text(order: dict[str, Any], key: str, shape: re.Pattern[str]) -> str:

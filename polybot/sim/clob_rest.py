@@ -72,7 +72,7 @@ class ClobRest:
             ("GET", "/auth/ban-status/closed-only"): self._get_closed_only,
         }
 
-    def handle(
+    def handle(  # noqa: PLR0917 -- a request is these six
         self, method: str, path: str, query: Query, headers: Mapping[str, str], body: bytes, now_ns: int
     ) -> HttpResponse:
         """Answer one request at venue time now_ns."""

@@ -84,9 +84,15 @@ class Exchange:
         """List a market; it takes orders from now on."""
         market = self.listings.add(spec, now_ns)
         self.ledger.write(
-            "market", now_ns, market=spec.condition_id, slug=spec.slug, up=spec.token_up, down=spec.token_down,
-            fee_rate_ppm=spec.fee_rate_ppm if spec.fees_enabled else 0, fee_exponent=spec.fee_exponent,
-        )  # fmt: skip
+            "market",
+            now_ns,
+            market=spec.condition_id,
+            slug=spec.slug,
+            up=spec.token_up,
+            down=spec.token_down,
+            fee_rate_ppm=spec.fee_rate_ppm if spec.fees_enabled else 0,
+            fee_exponent=spec.fee_exponent,
+        )
         for watcher in self.listings.watchers:
             watcher.on_new_market(market, now_ns)
         return market
@@ -113,9 +119,17 @@ class Exchange:
             if market.condition_id in account.shares:
                 up, down, paid = self._life.clearing.pay_out(account, market, winner_outcome)
                 self.ledger.write(
-                    "settle", now_ns, market=market.condition_id, account=account.name, internal=account.is_internal,
-                    winner=winner_outcome, up=up, down=down, paid=paid, cash=account.cash,
-                )  # fmt: skip
+                    "settle",
+                    now_ns,
+                    market=market.condition_id,
+                    account=account.name,
+                    internal=account.is_internal,
+                    winner=winner_outcome,
+                    up=up,
+                    down=down,
+                    paid=paid,
+                    cash=account.cash,
+                )
         assert market.collateral == 0, "collateral left after payout"
         for watcher in self.listings.watchers:
             watcher.on_resolved(market, now_ns)
@@ -147,7 +161,7 @@ class Exchange:
     # ---- orders of accounts with a key
 
     def place(self, account: Account, request: OrderRequest) -> tuple[Order, Trade | None]:
-        """Accept an order (signature checked by the caller) or raise Refused; it is DELAYED, LIVE or MATCHED."""
+        """Accept an order whose signature is checked, or raise Refused; then DELAYED, LIVE or MATCHED."""
         market, outcome = self._market_of(request)
         self._check(account, request, market)
         order = Order(
@@ -211,7 +225,7 @@ class Exchange:
 
     # ---- the venue's own traders
 
-    def place_internal(
+    def place_internal(  # noqa: PLR0917 -- an order is these six
         self,
         account_id: str,
         name: str,
@@ -249,9 +263,10 @@ class Exchange:
         return order.order_id if order.matched or order.status == LIVE else None
 
     def replace_ladder(self, account_id: str, name: str, quotes: Sequence[tuple[int, int, int]]) -> int:
-        """Make (side, Up ticks, micro-shares) all that this trader rests in the market; how many were refused.
+        """Make quotes (side, Up ticks, micro-shares) all that this trader rests in the market.
 
-        An ask of Up is a BUY of Down.  Unchanged quotes keep their place in the queue.
+        Returns how many were refused because they would take.  An ask of Up is a BUY of Down.
+        Unchanged quotes keep their place in the queue.
         """
         market = self.market(name)
         if not market.is_open:
@@ -286,6 +301,9 @@ class Exchange:
         for account in self.accounts:
             held = sum(order.reserve for order in account.orders.values() if order.side == BUY)
             assert account.held_cash == held, "held cash differs from open orders"
+            offered = sum(order.reserve for order in account.orders.values() if order.side == SELL)
+            held_shares = sum(sum(pair) for pair in account.held_shares.values())
+            assert held_shares == offered, "held shares differ from open orders"
         return collateral + sum(account.cash for account in self.accounts)
 
     # ---- checks

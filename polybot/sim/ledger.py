@@ -1,9 +1,9 @@
 """The venue's own books: an append-only record polybot never reads while it runs.
 
 Owns one JSON object per line, all quantities integers (micro-USD, micro-shares, ticks, ns).
-Kinds ("k"): ledger, account, market, order, reject, cancel, leg, trade, settle, internal.
-Matches between two of the venue's own traders are not written one by one: their sums are in the
-`internal` rows of a settlement.  Must not interpret.  Written by the exchange; read by the checker.
+Kinds ("k"): ledger, account, market, order (accepted), reject, end (of an order), leg, trade (status),
+settle (position and payout of every account, the venue's own traders too).  Matches between two of
+the venue's own traders are not written one by one.  Must not interpret.  Written by the exchange; read by the checker.
 """
 
 from collections import defaultdict

@@ -276,6 +276,7 @@ class MakerDesk:
         *,
         spot: SpotMarket,
         seed: int,
+        epoch_ns: int,
     ) -> None:
         self.scheduler = scheduler
         self.exchange = exchange
@@ -304,9 +305,9 @@ class MakerDesk:
         self._refresh_ns = config.refresh_ms * 1_000_000
         self._refresh_rng = stream(seed, "maker/refresh")
         spot.listen(self._on_spot)
-        scheduler.at(scheduler.now_ns + HEARTBEAT_NS, self._heartbeat)
+        scheduler.at(epoch_ns + HEARTBEAT_NS, self._heartbeat)
         for maker in self._makers:
-            scheduler.at(scheduler.now_ns + self._refresh_ns, partial(self._refresh, maker))
+            scheduler.at(epoch_ns + self._refresh_ns, partial(self._refresh, maker))
 
     def add_viewer(self, viewer: Viewer) -> None:
         """Show fair values to one more."""

@@ -39,7 +39,7 @@ class Print:
     transaction_hash: str
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class MarketState:
     """One market: what was listed, its book, and what changed since the last flush."""
 
@@ -93,7 +93,7 @@ class BookWatcher(Protocol):
         ...
 
     def on_book(self, market: MarketState, changes: Sequence[tuple[int, int, int]], now_ns: int) -> None:
-        """Everything that changed at this instant: (side, Up price, micro-shares); market.prints has the trades."""
+        """What changed at this instant: (side, Up price, micro-shares); trades are in market.prints."""
         ...
 
     def on_tick_size(self, market: MarketState, old_ticks: int, now_ns: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from polybot._fast.event import OrderType
-from polybot.sim.markets import BUY, DOWN, ONE, UP, MarketState, Print
+from polybot.sim.markets import BUY, DOWN, ONE, SELL, UP, MarketState, Print
 
 if TYPE_CHECKING:
     from polybot.sim.orders import Order
@@ -104,32 +104,37 @@ def last_price_text(market: MarketState, outcome: int) -> str:
     return PRICES[market.last_price if outcome == UP else ONE - market.last_price]
 
 
+def _head(event: str, market: MarketState, outcome: int) -> str:
+    return f'{{"event_type":"{event}","market":"{market.condition_id}","asset_id":"{market.tokens[outcome]}"'
+
+
+def _levels_text(levels: list[tuple[int, int]]) -> str:
+    """Best first in, best last out."""
+    levels.reverse()
+    return ",".join(
+        [f'{{"price":"{PRICES[price]}","size":"{decimal_text(size)}"}}' for price, size in levels]
+    )
+
+
 def book_text(market: MarketState, outcome: int, now_ns: int) -> str:
     """A `book` message of one token."""
-    sides = []
-    for side in (0, 1):
-        levels = market.levels(outcome, side)
-        levels.reverse()
-        sides.append(
-            ",".join(
-                [f'{{"price":"{PRICES[price]}","size":"{decimal_text(size)}"}}' for price, size in levels]
-            )
-        )
+    bids, asks = _levels_text(market.levels(outcome, BUY)), _levels_text(market.levels(outcome, SELL))
     return (
-        f'{{"event_type":"book","market":"{market.condition_id}","asset_id":"{market.tokens[outcome]}",'
-        f'"bids":[{sides[0]}],"asks":[{sides[1]}],"timestamp":"{now_ns // NS_PER_MS}","hash":"{book_hash(market, outcome)}",'
-        f'"tick_size":"{PRICES[market.tick_ticks]}","last_trade_price":"{last_price_text(market, outcome)}"}}'
+        f'{_head("book", market, outcome)},"bids":[{bids}],"asks":[{asks}],"timestamp":"{now_ns // NS_PER_MS}",'
+        f'"hash":"{book_hash(market, outcome)}","tick_size":"{PRICES[market.tick_ticks]}",'
+        f'"last_trade_price":"{last_price_text(market, outcome)}"}}'
     )
 
 
 def price_change_text(market: MarketState, changes: Sequence[tuple[int, int, int]], now_ns: int) -> str:
     """A `price_change` message: absolute sizes of changed levels, each for both tokens."""
-    tails, heads = [], []
+    heads, tails = [], []
     for outcome in (UP, DOWN):
         bid, ask = market.best(outcome)
         heads.append(f'{{"asset_id":"{market.tokens[outcome]}","price":"')
         tails.append(
-            f'","hash":"{book_hash(market, outcome)}","best_bid":"{_best(bid, "0")}","best_ask":"{_best(ask, "1")}"}}'
+            f'","hash":"{book_hash(market, outcome)}",'
+            f'"best_bid":"{_best(bid, "0")}","best_ask":"{_best(ask, "1")}"}}'
         )
     items = []
     for side, price, ushares in changes:
@@ -145,29 +150,27 @@ def price_change_text(market: MarketState, changes: Sequence[tuple[int, int, int
 def best_text(market: MarketState, outcome: int, now_ns: int) -> str:
     """A `best_bid_ask` message of one token."""
     bid, ask = market.best(outcome)
-    spread = price_text((ask if ask >= 0 else ONE) - max(bid, 0))
+    spread = PRICES[(ask if ask >= 0 else ONE) - max(bid, 0)]
     return (
-        f'{{"event_type":"best_bid_ask","market":"{market.condition_id}","asset_id":"{market.tokens[outcome]}",'
-        f'"best_bid":"{_best(bid, "0")}","best_ask":"{_best(ask, "1")}","spread":"{spread}",'
-        f'"timestamp":"{now_ns // NS_PER_MS}"}}'
+        f'{_head("best_bid_ask", market, outcome)},"best_bid":"{_best(bid, "0")}","best_ask":"{_best(ask, "1")}",'
+        f'"spread":"{spread}","timestamp":"{now_ns // NS_PER_MS}"}}'
     )
 
 
 def last_trade_text(market: MarketState, trade: Print, now_ns: int) -> str:
     """A `last_trade_price` message."""
     return (
-        f'{{"event_type":"last_trade_price","market":"{market.condition_id}","asset_id":"{market.tokens[trade.outcome]}",'
-        f'"price":"{PRICES[trade.price_ticks]}","size":"{decimal_text(trade.ushares)}","side":"{SIDES[trade.side]}",'
-        f'"fee_rate_bps":"0","transaction_hash":"{trade.transaction_hash}","timestamp":"{now_ns // NS_PER_MS}"}}'
+        f'{_head("last_trade_price", market, trade.outcome)},"price":"{PRICES[trade.price_ticks]}",'
+        f'"size":"{decimal_text(trade.ushares)}","side":"{SIDES[trade.side]}","fee_rate_bps":"0",'
+        f'"transaction_hash":"{trade.transaction_hash}","timestamp":"{now_ns // NS_PER_MS}"}}'
     )
 
 
 def tick_size_text(market: MarketState, outcome: int, old_ticks: int, now_ns: int) -> str:
     """A `tick_size_change` message of one token."""
     return (
-        f'{{"event_type":"tick_size_change","market":"{market.condition_id}","asset_id":"{market.tokens[outcome]}",'
-        f'"old_tick_size":"{PRICES[old_ticks]}","new_tick_size":"{PRICES[market.tick_ticks]}",'
-        f'"timestamp":"{now_ns // NS_PER_MS}"}}'
+        f'{_head("tick_size_change", market, outcome)},"old_tick_size":"{PRICES[old_ticks]}",'
+        f'"new_tick_size":"{PRICES[market.tick_ticks]}","timestamp":"{now_ns // NS_PER_MS}"}}'
     )
 
 

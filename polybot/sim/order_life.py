@@ -174,6 +174,7 @@ class OrderLife:
                 account=order.account.name,
                 matched=order.matched,
                 status=status,
+                cash=order.account.cash,
             )
 
     # ---- matches
@@ -222,9 +223,8 @@ class OrderLife:
         sizes: dict[int, int] = {}
         for leg in legs:
             sizes[leg.taker_price] = sizes.get(leg.taker_price, 0) + leg.ushares
-        market.prints += [
-            Print(order.outcome, order.side, price, ushares, transaction_hash) for price, ushares in sizes.items()
-        ]
+        for price, ushares in sizes.items():
+            market.prints.append(Print(order.outcome, order.side, price, ushares, transaction_hash))
         if order.account.is_internal and all(leg.maker.is_internal for leg in legs):
             return None
         trade = self._settlement.new_trade(order, legs, transaction_hash)

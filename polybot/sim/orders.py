@@ -19,6 +19,8 @@ from polybot.sim.messages import decimal_text, fraction_text, price_text
 from polybot.sim.refusals import (
     BAD_AMOUNTS_LIMIT,
     BAD_AMOUNTS_MARKET,
+    FAK_NO_MATCH,
+    FOK_NOT_FILLED,
     Refused,
     below_minimum_size,
     breaks_tick_size,
@@ -43,8 +45,8 @@ __all__ = [
 LIVE, MATCHED, DELAYED, CANCELED = "LIVE", "MATCHED", "DELAYED", "CANCELED"
 CANCELED_RESOLVED = "CANCELED_MARKET_RESOLVED"
 CANCELED_EXPIRED = "CANCELED_EXPIRED_ORDER"
-CANCELED_FOK = "CANCELED_order couldn't be fully filled. FOK orders are fully filled or killed."
-CANCELED_FAK = "CANCELED_no orders found to match with FAK order. FAK orders are partially filled or killed if no match is found."
+CANCELED_FOK = f"CANCELED_{FOK_NOT_FILLED}"
+CANCELED_FAK = f"CANCELED_{FAK_NO_MATCH}"
 LOT = 10_000  # micro-shares: size has two decimals
 CENT = 10_000  # micro-USD
 MARKET_STEP = 100  # taker amount of FAK/FOK orders has four decimals, whatever the tick (2026-07)
@@ -67,7 +69,7 @@ class OrderRequest:
     maker_address: str = ""
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
+@dataclass(slots=True, eq=False, repr=False, kw_only=True)
 class Order:
     """An accepted order and what became of it."""
 
@@ -106,13 +108,14 @@ class Order:
 
 
 def read_terms(
-    order_id: str, order_type: int, side: int, maker_amount: int, taker_amount: int, tick: int
+    order_id: str, order_type: int, side: int, amounts: tuple[int, int], tick: int
 ) -> tuple[int, int, int]:
-    """(price_ticks, micro-shares, micro-USD) of signed amounts; raises Refused.
+    """(price_ticks, micro-shares, micro-USD) of the signed (maker, taker) amounts; raises Refused.
 
     Limit orders must name price x size exactly; FAK and FOK orders carry rounded amounts, whose
     implied price is brought to the grid on the side that never costs the sender more.
     """
+    maker_amount, taker_amount = amounts
     usd, ushares = (maker_amount, taker_amount) if side == BUY else (taker_amount, maker_amount)
     if usd <= 0 or ushares <= 0:
         raise Refused("invalid amounts, maker and taker amount must be higher than 0")

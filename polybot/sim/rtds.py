@@ -45,6 +45,7 @@ class OracleWire:
         twap_window_s: int,
         check_key: CheckKey,
         seed: int,
+        epoch_ns: int,
     ) -> None:
         self.oracle = oracle
         self.spot = spot
@@ -57,7 +58,7 @@ class OracleWire:
         self._opened = 0
         self._sessions: list[RtdsSession | PolyBoltSession] = []
         oracle.listen(self._on_tick)
-        scheduler.at((scheduler.now_ns // NS + 1) * NS, self._on_second)
+        scheduler.at((epoch_ns // NS + 1) * NS, self._on_second)
 
     def open_rtds(self, send: SendText, now_ns: int) -> "RtdsSession":
         """A websocket connected to RTDS."""

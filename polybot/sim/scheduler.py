@@ -16,11 +16,10 @@ COMPACT_AT = 1_024  # cancelled timers kept in the heap before it is rebuilt
 class Timer:
     """Handle of one scheduled callback."""
 
-    __slots__ = ("_owner", "callback", "due_ns", "order")
+    __slots__ = ("_owner", "callback", "due_ns")
 
-    def __init__(self, due_ns: int, order: int, callback: Callable[[], None], owner: "Scheduler") -> None:
+    def __init__(self, due_ns: int, callback: Callable[[], None], owner: "Scheduler") -> None:
         self.due_ns = due_ns
-        self.order = order
         self.callback: Callable[[], None] | None = callback
         self._owner = owner
 
@@ -35,51 +34,48 @@ class Timer:
             self.callback = None
             self._owner._forget()
 
-    def __lt__(self, other: "Timer") -> bool:
-        return (self.due_ns, self.order) < (other.due_ns, other.order)
-
 
 class Scheduler:
     """A deterministic timer queue in integer nanoseconds of venue time."""
 
     def __init__(self, now_ns: int = 0) -> None:
         self.now_ns = now_ns
-        self._heap: list[Timer] = []
+        self._heap: list[tuple[int, int, Timer]] = []  # (due_ns, order of scheduling, timer)
         self._scheduled = 0
         self._cancelled = 0
 
     def at(self, due_ns: int, callback: Callable[[], None]) -> Timer:
         """Run `callback` when venue time reaches due_ns; a past time runs at the next advance()."""
         self._scheduled += 1
-        timer = Timer(max(due_ns, self.now_ns), self._scheduled, callback, self)
-        heappush(self._heap, timer)
+        timer = Timer(max(due_ns, self.now_ns), callback, self)
+        heappush(self._heap, (timer.due_ns, self._scheduled, timer))
         return timer
 
     def next_ns(self) -> int | None:
         """Time of the earliest pending callback, None when nothing is scheduled."""
         heap = self._heap
-        while heap and heap[0].callback is None:
+        while heap and heap[0][2].callback is None:
             heappop(heap)
             self._cancelled -= 1
-        return heap[0].due_ns if heap else None
+        return heap[0][0] if heap else None
 
     def advance(self, to_ns: int) -> None:
         """Run everything due up to and including to_ns, now_ns being each callback's own time."""
         heap = self._heap
-        while heap and heap[0].due_ns <= to_ns:
-            timer = heappop(heap)
+        while heap and heap[0][0] <= to_ns:
+            due_ns, _, timer = heappop(heap)
             callback = timer.callback
             if callback is None:
                 self._cancelled -= 1
                 continue
             timer.callback = None
-            self.now_ns = max(self.now_ns, timer.due_ns)
+            self.now_ns = max(self.now_ns, due_ns)
             callback()
         self.now_ns = max(self.now_ns, to_ns)
 
     def _forget(self) -> None:
         self._cancelled += 1
         if self._cancelled > COMPACT_AT and self._cancelled * 2 > len(self._heap):
-            self._heap[:] = [timer for timer in self._heap if timer.callback is not None]
+            self._heap[:] = [entry for entry in self._heap if entry[2].callback is not None]
             heapify(self._heap)
             self._cancelled = 0

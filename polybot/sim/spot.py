@@ -232,9 +232,7 @@ class SpotMarket:
         step = price_step_e8(tape.first_price)
         end_s = epoch_ns // NS
         seconds = round(self._config.history_h * 3_600)
-        closes = history_closes(
-            self._config, price=tape.first_price, vol_annual=0.0, seed=0, end_ns=epoch_ns
-        )
+        closes = history_closes(self._config, price=tape.first_price, vol_annual=0.0, seed=0, end_ns=epoch_ns)
         assert len(closes) == seconds
         self.history = SpotHistory(closes, end_s, step)
         self._past = [((end_s - seconds) * NS, tape.first_price)]

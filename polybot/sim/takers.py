@@ -70,9 +70,7 @@ class NoiseTakers:
             if not up_wards:
                 outcome, side = (UP, SELL) if sells else (DOWN, BUY)
             price = limit if outcome == UP else ONE - limit
-            self._exchange.place_internal(
-                "noise", market.cid, outcome, side, price, ushares, order_type=FAK
-            )
+            self._exchange.place_internal("noise", market.cid, outcome, side, price, ushares, order_type=FAK)
         self._arm(market, rng)
 
 

@@ -23,9 +23,10 @@ import orjson
 from polybot.errors import ConfigError
 from polybot.sim.path import E8, Quote, Trade
 
-__all__ = ["SpotTape", "TapeFrame", "load_spot_tape"]
+__all__ = ["SpotTape", "TapeFrame", "load_spot_tape", "tape_start_ns"]
 
 MICRO_FROM = 10**14  # a stamp above this is in microseconds, below in milliseconds
+_UNREADABLE = (OSError, EOFError, lzma.LZMAError, ValueError, KeyError, TypeError, StopIteration, IndexError)
 SIGMA_MIN = 1e-5  # per sqrt(second), for a recording whose price never moves
 
 
@@ -64,13 +65,27 @@ def load_spot_tape(path: str | Path) -> SpotTape:
     try:
         with _open_text(Path(path)) as lines:
             frames, first_ns = _read(lines, skipped)
-    except (OSError, EOFError, lzma.LZMAError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise ConfigError(f"venue.tape={path} is not a recording of spot frames: {error}") from error
     trades = [frame.trade for frame in frames if frame.trade is not None]
     if not trades:
         raise ConfigError(f"venue.tape={path} holds no trades")
     symbol = frames[0].stream.partition("@")[0].upper()
     return SpotTape(tuple(frames), symbol, first_ns, trades[0].price_e8 / E8, _realised(trades), skipped)
+
+
+def tape_start_ns(path: str | Path) -> int:
+    """Exchange time at which a recording begins, reading no more than its first lines."""
+    try:
+        with _open_text(Path(path)) as lines:
+            first_local_ns = -1
+            for local_ns, _, _, stamp_ns in _parsed(lines, Counter()):
+                first_local_ns = local_ns if first_local_ns < 0 else first_local_ns
+                if stamp_ns:
+                    return stamp_ns - (local_ns - first_local_ns)
+    except _UNREADABLE as error:
+        raise ConfigError(f"venue.tape={path} is not a recording of spot frames: {error}") from error
+    raise ConfigError(f"venue.tape={path} holds no stamped frame")
 
 
 def _open_text(path: Path) -> TextIO:

@@ -39,7 +39,7 @@ class TradeLeg:
     fee: int
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Trade:
     """All legs of one taker order matched at one instant."""
 

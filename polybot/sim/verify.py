@@ -35,8 +35,8 @@ AUTH_DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId)"
 AUTH_TYPE = "ClobAuth(address address,string timestamp,uint256 nonce,string message)"
 AUTH_MESSAGE = "This message attests that I control the given wallet"
 NESTED_TYPE = (
-    "TypedDataSign(Order contents,string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)"
-    + ORDER_TYPE
+    "TypedDataSign(Order contents,string name,string version,uint256 chainId,"
+    "address verifyingContract,bytes32 salt)" + ORDER_TYPE
 )
 WALLET_NAME = "DepositWallet"
 WALLET_VERSION = "1"
@@ -112,7 +112,7 @@ def recover_login(
 
 
 def l2_signature(secret: str, timestamp: str, method: str, path: str, body: bytes) -> str:
-    """Expected POLY_SIGNATURE of a request: urlsafe base64 of HMAC-SHA256 over timestamp, method, path and body."""
+    """POLY_SIGNATURE of a request: urlsafe base64 of an HMAC-SHA256 under the API secret."""
     key = base64.urlsafe_b64decode(secret)
     message = (timestamp + method + path).encode() + body
     return base64.urlsafe_b64encode(hmac.new(key, message, hashlib.sha256).digest()).decode()
@@ -134,7 +134,7 @@ def checksum_address(address: bytes) -> str:
 
 
 def _recover_wallet_owner(order: WireOrder, domain: Domain, signature: bytes) -> bytes | None:
-    """Unwrap an ERC-7739 signature: inner signature, domain separator, contents hash, type text, its length."""
+    """Unwrap ERC-7739: inner signature, domain separator, contents hash, type text, its length."""
     text = ORDER_TYPE.encode()
     expected_tail = domain.separator() + _struct_hash(order) + text + len(text).to_bytes(2, "big")
     if signature[SIGNATURE_BYTES:] != expected_tail:

@@ -64,6 +64,7 @@ class CsvSink:
         self._header = csv_line(columns)
         self._limit = LOOSE_PENDING_MAX_BYTES if droppable else PENDING_MAX_BYTES
         self._fd: int | None = None
+        self._prefix = bytearray()  # what the file found at opening needs before its next row
         self._pending = bytearray()
         self._midline = False  # the disk took a part of a line; what follows must come right behind it
         self.rows = 0
@@ -91,6 +92,8 @@ class CsvSink:
         try:
             if self._fd is None:
                 self._fd = self._open()
+            while self._prefix:
+                del self._prefix[: os.write(self._fd, self._prefix)]
             while self._pending:
                 written = os.write(self._fd, self._pending)
                 self._midline = written > 0 and self._pending[written - 1] != _LINE_FEED
@@ -119,11 +122,11 @@ class CsvSink:
             start = os.pread(fd, len(header), 0)
             if size == 0 or (size < len(header) and header.startswith(start)):
                 # An empty file, or a header torn by a full disk: complete it.
-                self._pending[:0] = header[size:]
+                self._prefix[:] = header[size:]
                 return fd
             if start == header:
-                if not self._midline and os.pread(fd, 1, size - 1) != b"\n":
-                    self._pending[:0] = b"\n"
+                torn = not self._midline and os.pread(fd, 1, size - 1) != b"\n"
+                self._prefix[:] = b"\n" if torn else b""
                 return fd
             os.close(fd)
         raise OSError(0, f"more than {MAX_VERSIONS} versions of {self._path.name}")

@@ -22,6 +22,9 @@ from polybot.telemetry.records import NS_PER_MS
 __all__ = ["LATENCY_COLUMNS", "STAGES", "LatencyBook", "LatencyRow", "OrderStages", "StageStats"]
 
 STAGES = ("recv", "decode", "decide", "sign", "write", "ack", "match", "confirm")
+LOCAL_STAGES = frozenset(STAGES[1:5])  # what this process does itself, before the venue answers
+# Orders between decision and end; the oldest beyond is forgotten and counted.
+ORDERS_MAX = 1 << 14
 SOURCES = {"binance": ("binance_recv", "eval_binance"), "pm": ("pm_recv", "eval_pm")}
 NAMES = (*STAGES, "binance_recv", "pm_recv", "eval_binance", "eval_pm", "e2e")
 LATENCY_COLUMNS = ("ts_ms", "name", "order_seq", "value_us", *(f"{stage}_us" for stage in STAGES))
@@ -77,10 +80,11 @@ class LatencyBook:
     def __init__(self) -> None:
         self._histograms = {name: LatencyHistogram() for name in NAMES}
         self._orders: dict[int, OrderStages] = {}
+        self.forgotten = 0
 
     def decision(self, order_seq: int, ts_ns: int, wire_ns: int | None, stamps: tuple[int, int, int]) -> None:
         """An order was decided: monotonic ns of its trigger's receipt, of decoded, of decided."""
-        order = self._orders.setdefault(order_seq, OrderStages())
+        order = self._order(order_seq)
         order.ts_ns = ts_ns
         order.wire_ns = wire_ns
         order.stamps.update(zip(("recv", "decode", "decide"), stamps, strict=True))
@@ -89,7 +93,7 @@ class LatencyBook:
         """One stage of an order; the first stamp of a stage counts."""
         if stage not in STAGES:
             raise ValueError(f"unknown latency stage {stage}")
-        self._orders.setdefault(order_seq, OrderStages()).stamps.setdefault(stage, mono_ns)
+        self._order(order_seq).stamps.setdefault(stage, mono_ns)
 
     def has(self, order_seq: int, stage: str) -> bool:
         """Whether a stage of an unfinished order is known."""
@@ -99,7 +103,8 @@ class LatencyBook:
     def finish(self, order_seq: int) -> list[LatencyRow]:
         """Count an order's stages and give its rows; empty when it has none or was finished before."""
         order = self._orders.pop(order_seq, None)
-        if order is None or not order.stamps:
+        if order is None or not order.stamps.keys() & LOCAL_STAGES:
+            # Only late news (a confirmation after the market's end) of an order that has its row.
             return []
         durations = order.durations_ns()
         for stage, value_ns in durations.items():
@@ -132,6 +137,15 @@ class LatencyBook:
     def histogram(self, name: str) -> LatencyHistogram:
         """The histogram of a stage or of an original name, ns."""
         return self._histograms[name]
+
+    def _order(self, order_seq: int) -> OrderStages:
+        order = self._orders.get(order_seq)
+        if order is None:
+            order = self._orders[order_seq] = OrderStages()
+            if len(self._orders) > ORDERS_MAX:
+                del self._orders[next(iter(self._orders))]
+                self.forgotten += 1
+        return order
 
     def table(self) -> list[StageStats]:
         """Percentiles of everything that was measured, in the order of NAMES."""

@@ -6,6 +6,7 @@ a whole, exception text included, before any sink sees it.  Must not be used on 
 alone costs more than the whole core).  Called by the composition root; close() undoes everything.
 """
 
+import inspect
 import json
 import logging
 import sys
@@ -59,23 +60,9 @@ class LogSetup:
 def configure_logging(settings: TelemetryConfig, redactor: Redactor, *, stderr: TextIO | None) -> LogSetup:
     """Send loguru and stdlib logging to <out_dir>/log/ and warnings to stderr (None: not)."""
     logger.remove()
-    render = _json_line if settings.log_json else _text_line
-    log_dir = Path(settings.out_dir) / "log"
-    suffix = "jsonl" if settings.log_json else "log"
-    sinks = [
-        logger.add(
-            log_dir / f"polybot.{suffix}",
-            level=settings.log_level,
-            format=_formatter(render, redactor),
-            rotation=settings.log_rotate_mb * 1_000_000,
-            retention=KEEP_FILES,
-            encoding="utf-8",
-            colorize=False,
-            diagnose=False,
-            backtrace=False,
-            catch=True,
-        )
-    ]
+    sinks = [_add_file(settings, "polybot.log", _formatter(_text_line, redactor))]
+    if settings.log_json:
+        sinks.append(_add_file(settings, "polybot.jsonl", _formatter(_json_line, redactor)))
     if stderr is not None:
         sinks.append(
             logger.add(
@@ -97,6 +84,21 @@ def configure_logging(settings: TelemetryConfig, redactor: Redactor, *, stderr: 
     sys.excepthook = _on_uncaught
     threading.excepthook = _on_uncaught_in_thread
     return setup
+
+
+def _add_file(settings: TelemetryConfig, name: str, formatter: Callable[["Record"], str]) -> int:
+    return logger.add(
+        Path(settings.out_dir) / "log" / name,
+        level=settings.log_level,
+        format=formatter,
+        rotation=settings.log_rotate_mb * 1_000_000,
+        retention=KEEP_FILES,
+        encoding="utf-8",
+        colorize=False,
+        diagnose=False,
+        backtrace=False,
+        catch=True,
+    )
 
 
 def _formatter(render: Callable[["Record"], str], redactor: Redactor) -> Callable[["Record"], str]:
@@ -161,8 +163,8 @@ class _InterceptHandler(logging.Handler):
             level: str | int = logger.level(record.levelname).name
         except ValueError:
             level = record.levelno
-        frame, depth = logging.currentframe(), 2
-        while frame.f_back is not None and frame.f_code.co_filename == logging.__file__:
+        frame, depth = inspect.currentframe(), 0
+        while frame is not None and (depth == 0 or frame.f_code.co_filename == logging.__file__):
             frame, depth = frame.f_back, depth + 1
         logger.opt(depth=depth, exception=record.exc_info).log(level, "{}", record.getMessage())
 

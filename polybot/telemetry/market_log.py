@@ -86,7 +86,10 @@ class MarketLog:
 
     def totals_of(self, strategy: str) -> StrategyTotals:
         """Totals of a strategy; one that was not announced gets its own."""
-        return self.strategies.setdefault(strategy, StrategyTotals())
+        totals = self.strategies.get(strategy)
+        if totals is None:
+            totals = self.strategies[strategy] = StrategyTotals()
+        return totals
 
     def note_second(self, now_ns: int, *, spot_fresh: bool, book_fresh: bool) -> None:
         """Mark the second of the window that holds now_ns as covered; outside the window nothing counts."""

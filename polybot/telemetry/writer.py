@@ -42,6 +42,8 @@ __all__ = ["TelemetryWriter"]
 
 # Finished markets whose late records (a trade confirmed after settlement) still find their folder.
 FINISHED_KEPT = 16
+# Orders whose terms are remembered; the oldest beyond is written with what its records say themselves.
+ORDERS_MAX = 1 << 16
 # Rounds of one drain; more waits for the next one, so that a storm cannot keep a drain busy for ever.
 DRAIN_ROUNDS = 64
 _NEW = int(OrderStatus.OS_NEW)
@@ -227,7 +229,8 @@ class TelemetryWriter:
             self._show_block(market)
         self._finish_order_rows()
         refused = [sink.error for sink in self._all_sinks() if not sink.flush()]
-        refused += [log.json_error for log in self._logs.values() if log.json_error]
+        waiting = [log for log in self._logs.values() if log.json_error]
+        refused += [log.json_error for log in waiting if not log.write_json(self._scrub)]
         self._tell_disk(refused[0] if refused else "")
         for log in self._late:
             log.close()
@@ -262,7 +265,7 @@ class TelemetryWriter:
             log.recent_denials[status] += 1
 
     def _on_place(self, record: Record, _: int) -> None:
-        order = self._orders.setdefault(record.order_seq, _Order())
+        order = self._order(record.order_seq)
         order.log = self._logs.get(record.market)
         order.place = record
         if order.log is not None:
@@ -271,7 +274,7 @@ class TelemetryWriter:
         self._write_order(record, order, status=_NEW, matched_micro=0)
 
     def _on_order(self, record: Record, _: int) -> None:
-        order = self._orders.setdefault(record.order_seq, _Order())
+        order = self._order(record.order_seq)
         if record.reason == _NEW and order.place is not None:
             return
         if order.log is None:
@@ -302,7 +305,7 @@ class TelemetryWriter:
         self._event(record, order.log, line)
 
     def _on_fill(self, record: Record, _: int) -> None:
-        order = self._orders.setdefault(record.order_seq, _Order())
+        order = self._order(record.order_seq)
         log = self._logs.get(record.market)
         if record.strategy == _NO_STRATEGY and order.place is not None:
             record = record._replace(strategy=order.place.strategy)
@@ -383,10 +386,10 @@ class TelemetryWriter:
         self._console.event(note.now_ns, "", text)
 
     def _on_order_hash(self, note: inbox.OrderHash) -> None:
-        self._orders.setdefault(note.order_seq, _Order()).order_id = note.order_id
+        self._order(note.order_seq).order_id = note.order_id
 
     def _on_order_reason(self, note: inbox.OrderReason) -> None:
-        self._orders.setdefault(note.order_seq, _Order()).reason = self._scrub(note.text)
+        self._order(note.order_seq).reason = self._scrub(note.text)
 
     def _on_stage(self, note: inbox.Stage) -> None:
         self.latency.stage(note.stage, note.order_seq, note.mono_ns)
@@ -502,6 +505,14 @@ class TelemetryWriter:
         elif log.finished_ns is not None:
             self._late.append(log)
         self._console.event(record.decided_ns, log.label if log is not None else "unassigned", text)
+
+    def _order(self, order_seq: int) -> _Order:
+        order = self._orders.get(order_seq)
+        if order is None:
+            order = self._orders[order_seq] = _Order()
+            if len(self._orders) > ORDERS_MAX:
+                del self._orders[next(iter(self._orders))]
+        return order
 
     def _strategy(self, index: int) -> str:
         if index == _NO_STRATEGY:

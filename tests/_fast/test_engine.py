@@ -266,7 +266,7 @@ def test_a_rejection_gives_back_room_and_order_count_but_not_the_cooldown(script
 def test_an_order_refused_before_the_wire_gives_the_cooldown_back_too(scripted):
     scenario, strategy = scripted
     place(scenario, strategy)
-    scenario.update(21.05, 1_000, OrderStatus.OS_REJECTED, flags=EventFlag.F_SNAPSHOT)
+    scenario.update(21.05, 1_000, OrderStatus.OS_REJECTED, flags=EventFlag.F_LOCAL)
     scenario.go()
     assert len(rows(place(scenario, strategy, t=21.1), CommandKind.CMD_PLACE)) == 1
 

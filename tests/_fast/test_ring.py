@@ -163,7 +163,9 @@ def test_drain_takes_at_most_what_it_is_asked_for() -> None:
     assert len(ring) == 6
 
 
-@pytest.mark.parametrize("sizes", [{"loose_capacity": 0}, {"keep_start": 0}, {"keep_start": 8, "keep_max": 4}])
+@pytest.mark.parametrize(
+    "sizes", [{"loose_capacity": 0}, {"keep_start": 0}, {"keep_start": 8, "keep_max": 4}]
+)
 def test_impossible_sizes_are_refused(sizes: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="out of range"):
         CommandRing(**sizes)

@@ -52,11 +52,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def twap(
-    capture: StrikeCapture, value: float, after_s: float, *, window_s: int = 60, seq: int = 0
+    capture: StrikeCapture, value: float, after_s: float, *, window_s: int = 60, sequenced: bool = False
 ) -> Strike | None:
     stamp_ns = START_NS + int(after_s * NS)
     return capture.on_oracle_tick(
-        EventKind.EV_ORACLE_TWAP, value, stamp_ns, stamp_ns + NS, window_s=window_s, seq=seq
+        EventKind.EV_ORACLE_TWAP, value, stamp_ns, stamp_ns + NS, window_s=window_s, sequenced=sequenced
     )
 
 
@@ -109,7 +109,7 @@ class TestStrikeCapture:
         capture = StrikeCapture(TWAP_SPEC, strike_sd=2e-5)
         twap(capture, 102.5, 0)
         assert capture.status == "gap"
-        strike = twap(capture, 102.5, 0, seq=7)
+        strike = twap(capture, 102.5, 0, sequenced=True)
         assert strike == Strike(102.5, StrikeSource.STRIKE_POLYBOLT_TWAP, START_NS)
 
     def test_ticks_after_the_start_only_mean_missed(self) -> None:

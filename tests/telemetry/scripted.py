@@ -68,7 +68,9 @@ def command(kind: CommandKind, **fields: Any) -> bytes:
     return array.tobytes()
 
 
-def spec(*, slug: str = SLUG, interval: str = "5m", start_ns: int = START_NS, end_ns: int = END_NS) -> MarketSpec:
+def spec(
+    *, slug: str = SLUG, interval: str = "5m", start_ns: int = START_NS, end_ns: int = END_NS
+) -> MarketSpec:
     """A 5m market with the usual terms."""
     return MarketSpec(
         slug=slug,

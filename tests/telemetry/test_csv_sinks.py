@@ -44,7 +44,7 @@ def test_a_disk_full_at_any_byte_loses_and_doubles_nothing(
     sink.add(("3", "4"))
     done = sink.flush()
     assert done == (room >= 12)
-    assert sink.waiting == (0 if done else sink.waiting)
+    assert (sink.waiting == 0) is done
     disk.room = 1_000
     sink.add(("5", "6"))
     assert sink.flush()
@@ -133,7 +133,7 @@ def test_a_file_that_nobody_wrote_to_does_not_appear(tmp_path: Path) -> None:
         ('say "no"', '"say ""no"""'),
         ("two\nlines", '"two\nlines"'),
         ("=1+1", "'=1+1"),
-        ("@x,y", "\"'@x,y\""),
+        ("@x,y", '"\'@x,y"'),
         ("-5", "'-5"),
         ("", ""),
     ],

@@ -64,9 +64,27 @@ def test_the_first_stamp_of_a_stage_counts() -> None:
     assert book.finish(12)[0][3] == "160.000"
 
 
-def test_an_order_that_was_only_acknowledged_has_no_end_to_end() -> None:
+def test_late_news_of_an_order_that_has_its_row_gives_no_second_one() -> None:
     book = LatencyBook()
-    book.stage("ack", 12, 500)
+    play_order(book, until="match")
+    assert len(book.finish(12)) == 2
+    book.stage("confirm", 12, 500)
+    assert book.finish(12) == []
+
+
+def test_orders_beyond_the_maximum_are_forgotten_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("polybot.telemetry.latency.ORDERS_MAX", 10)
+    book = LatencyBook()
+    for order_seq in range(15):
+        book.stage("write", order_seq, 1)
+    assert book.forgotten == 5
+    assert book.finish(4) == []
+    assert len(book.finish(5)) == 1
+
+
+def test_an_order_of_which_only_sending_is_known_has_no_end_to_end() -> None:
+    book = LatencyBook()
+    book.stage("write", 12, 500)
     rows = book.finish(12)
     assert [row[1] for row in rows] == ["order"]
     assert rows[0][3] == ""
@@ -112,7 +130,10 @@ def test_an_orders_row_is_written_when_it_is_confirmed(tmp_path: Path) -> None:
     desk.open_market()
     send_order(desk, 12, ("sign", "write", "ack", "match", "confirm"))
     desk.drain_all()
-    assert [line.split(",")[1:3] for line in desk.table("latency.csv")[1:]] == [["order", "12"], ["e2e", "12"]]
+    assert [line.split(",")[1:3] for line in desk.table("latency.csv")[1:]] == [
+        ["order", "12"],
+        ["e2e", "12"],
+    ]
 
 
 def test_an_order_that_ended_without_a_match_has_its_row_at_once(tmp_path: Path) -> None:
@@ -121,7 +142,9 @@ def test_an_order_that_ended_without_a_match_has_its_row_at_once(tmp_path: Path)
     send_order(desk, 12, ("sign", "write", "ack"))
     desk.push(CommandKind.CMD_ORDER, market=3, order_seq=12, reason=OrderStatus.OS_CANCELED)
     desk.drain_all()
-    assert desk.table("latency.csv")[1].startswith(f"{TS_MS},order,12,3.000,1.000,1.000,1.000,1.000,1.000,1.000,,")
+    assert desk.table("latency.csv")[1].startswith(
+        f"{TS_MS},order,12,4.000,1.000,1.000,1.000,1.000,1.000,1.000,,"
+    )
 
 
 def test_an_order_that_was_never_confirmed_has_its_row_at_the_end_of_the_market(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ class Logs:
     def __init__(self, out_dir: Path, *, as_json: bool = False, level: str = "INFO") -> None:
         self.stderr = io.StringIO()
         self.path = out_dir / "log" / ("polybot.jsonl" if as_json else "polybot.log")
+        self.plain_path = out_dir / "log" / "polybot.log"
         settings = TelemetryConfig(out_dir=str(out_dir), log_json=as_json, log_level=level)  # type: ignore[arg-type]
         self.setup: LogSetup = configure_logging(settings, Redactor(KEY), stderr=self.stderr)
 
@@ -91,6 +92,7 @@ def test_json_lines_have_the_same_facts_and_no_secret(json_logs: Logs) -> None:
     assert documents[0]["facts"] == {"order_seq": 12, "key": "[redacted]", "note": 'say "x"'}
     assert "RuntimeError" in documents[1]["exception"]
     assert "4c0883" not in json_logs.text()
+    assert "refused order_seq=12 key=[redacted]" in json_logs.plain_path.read_text()
 
 
 def test_stdlib_logging_goes_the_same_way(logs: Logs) -> None:

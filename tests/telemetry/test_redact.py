@@ -93,7 +93,7 @@ def test_an_api_secret_is_masked_as_text_and_as_the_bytes_it_stands_for() -> Non
     "text",
     [
         f"order accepted order_id={ORDER_HASH}",
-        f"condition_id={ORDER_HASH} token_id=71321045679252212594626385532706912750332728571942532289631379312455583992563",
+        f"condition_id={ORDER_HASH} token_id={'7132104567' * 7}",
         f"trade_key=123456789012 hash {ORDER_HASH[2:]}",
         "private_key_env=POLYMARKET_PRIVATE_KEY is not set",
         "bot_token_env: TELEGRAM_BOT_TOKEN",

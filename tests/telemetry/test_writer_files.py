@@ -28,18 +28,34 @@ def signal(desk: Desk, reason: int, **fields: object) -> None:
 
 
 def place(desk: Desk, order_seq: int = 12, **fields: object) -> None:
-    terms = {"market": 3, "strategy": 0, "outcome": UP, "side": Side.BUY, "order_type": 3, "price_ticks": 5_200}
+    terms = {
+        "market": 3,
+        "strategy": 0,
+        "outcome": UP,
+        "side": Side.BUY,
+        "order_type": 3,
+        "price_ticks": 5_200,
+    }
     desk.push(CommandKind.CMD_PLACE, **{**terms, "order_seq": order_seq, "shares": 12_340_000, **fields})
 
 
-def order(desk: Desk, status: OrderStatus, *, order_seq: int = 12, matched: int = 0, **fields: object) -> None:
+def order(
+    desk: Desk, status: OrderStatus, *, order_seq: int = 12, matched: int = 0, **fields: object
+) -> None:
     desk.push(
         CommandKind.CMD_ORDER, market=3, strategy=0, order_seq=order_seq, reason=status, usd=matched, **fields
     )
 
 
 def fill(desk: Desk, status: TradeStatus, *, order_seq: int = 12, **fields: object) -> None:
-    terms = {"market": 3, "strategy": 0, "outcome": UP, "side": Side.BUY, "price_ticks": 5_199, "shares": 12_340_000}
+    terms = {
+        "market": 3,
+        "strategy": 0,
+        "outcome": UP,
+        "side": Side.BUY,
+        "price_ticks": 5_199,
+        "shares": 12_340_000,
+    }
     money = {"usd": 6_630_160, "edge": 215_590.0, "confidence": 4_503_599_627_370_495.0}
     desk.push(CommandKind.CMD_FILL, order_seq=order_seq, reason=status, **{**terms, **money, **fields})
 
@@ -296,7 +312,7 @@ def test_the_venues_words_are_quoted_disarmed_and_scrubbed(desk: Desk) -> None:
     with (desk.out_dir / "5m" / SLUG / "orders.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[-1]["state"] == "REJECTED"
-    assert rows[-1]["reason"] == "'=cmd|\"x\", not enough\nbalance [redacted]"
+    assert rows[-1]["reason"] == '\'=cmd|"x", not enough\nbalance [redacted]'
 
 
 def test_a_slug_cannot_leave_its_folder(desk: Desk) -> None:
@@ -365,6 +381,40 @@ def test_a_broken_record_is_counted_and_the_next_one_is_written(tmp_path: Path) 
 def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     def files(folder: Path) -> dict[str, bytes]:
         play_market(Desk(folder))
-        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        return {
+            str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+        }
 
     assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_a_disk_that_refuses_is_told_once_and_heals_without_loss(tmp_path: Path) -> None:
+    out_dir = tmp_path / "out"
+    out_dir.write_text("a file where the folder should be")
+    desk = Desk(out_dir)
+    play_market(desk)
+    desk.drain_all()
+    health = desk.writer.health()
+    assert desk.text().count("WARNING   telemetry cannot write: NotADirectoryError") == 1
+    assert (health.rows_waiting, health.rows_lost) == (2 + 3 + 2 + 1, 0)
+    assert health.disk_error
+    out_dir.unlink()
+    desk.drain_all()
+    assert desk.text().count("WARNING   telemetry writes again") == 1
+    assert (desk.writer.health().rows_waiting, desk.writer.health().disk_error) == (0, "")
+    assert [len(desk.table(name)) for name in ("signals.csv", "orders.csv", "fills.csv")] == [3, 4, 3]
+    assert json.loads("\n".join(desk.table("market.json")))["outcome"] == "Up"
+    assert len(desk.markets()) == 1
+
+
+def test_a_secret_in_what_the_venue_said_reaches_no_file(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.redactor.register("api-secret-value-1")
+    play_market(desk)
+    desk.inbox.order_reason(12, "key api-secret-value-1 unknown")
+    order(desk, OrderStatus.OS_UNKNOWN)
+    desk.inbox.outcome_known(3, UP, source="api-secret-value-1", now_ns=END_NS)
+    desk.writer.close()
+    found = [path for path in tmp_path.rglob("*") if path.is_file() and b"api-secret" in path.read_bytes()]
+    assert found == []
+    assert "api-secret" not in desk.text()

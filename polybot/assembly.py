@@ -1,0 +1,153 @@
+"""From configuration to engine: the one place where settings become estimators, strategies and limits.
+
+Live, paper, backtest, replay and the virtual-time harness all call `build_engine`, so there is one list of
+strategies and one set of limits.  Must not connect to anything or read time.
+"""
+
+import importlib
+import os
+from collections.abc import Callable, Mapping
+
+from polybot._fast.basis import OracleBasis
+from polybot._fast.engine import Engine
+from polybot._fast.regime import RegimeClassifier
+from polybot._fast.risk import HARD_OPEN_USD, HARD_ORDER_USD, Risk
+from polybot._fast.state import SpotState
+from polybot._fast.strategy import Strategy
+from polybot._fast.vol import SampledEwmaVol, TickEwmaVol, Volatility
+from polybot._fast.vwap import RollingVwap
+from polybot.config import Config, ModelConfig, RiskConfig, StrategyConfig
+from polybot.errors import ConfigError
+
+__all__ = ["build_engine", "build_strategies", "hard_ceilings"]
+
+MICRO = 1_000_000
+NS = 1_000_000_000
+# The only way to raise the hard ceilings: USD open at most, read once at process start.
+HARD_MAX_ENV = "POLYBOT_HARD_MAX_USD"
+
+
+def build_engine(config: Config) -> Engine:
+    """Build the engine of one configuration; raises ConfigError for a strategy that cannot be made."""
+    strategies = build_strategies(config.strategy, config.model, config.risk)
+    risk = _build_risk(config.risk)
+    for index, strategy in enumerate(strategies):
+        row = config.risk.strategies[strategy.name]
+        risk.set_limits(
+            index,
+            per_trade_frac=row.per_trade_frac,
+            total_frac=row.total_frac,
+            cooldown_ns=row.cooldown_ms * MICRO,
+            max_orders=row.max_orders_per_market,
+        )
+    return Engine(
+        spot=_build_spot(config.model),
+        risk=risk,
+        strategies=strategies,
+        end_guard_s=config.engine.end_guard_s,
+        house_confidence_min=config.engine.house_confidence_min,
+        diagnostics_s=config.engine.diagnostics_s,
+        oracle_lag_s=config.model.oracle_lag_s,
+        tau_shift_s=config.model.basis.tau_shift_s,
+        sd_strike=config.model.strike_sd_bps * 1e-4,
+        fresh_samples=config.engine.fresh_samples_per_market,
+    )
+
+
+def build_strategies(
+    configs: Mapping[str, StrategyConfig], model: ModelConfig, risk: RiskConfig
+) -> list[Strategy]:
+    """Make every configured strategy, enabled or not, in the order of their names."""
+    made = []
+    for name in sorted(configs):
+        item = configs[name]
+        params = {
+            key: value * risk.size_cap_scale if key.startswith("size_cap") and key.endswith("frac") else value
+            for key, value in item.params.items()
+            if isinstance(value, int | float | str)
+        }
+        cls = _load(name, item.target)
+        try:
+            strategy = cls(**params, enabled=item.enabled, edge_se_multiple=model.edge_se_multiple)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"strategy.{name} ({item.target}) cannot be made: {error}") from error
+        if strategy.name != name:
+            raise ConfigError(f"strategy.{name} makes a strategy called {strategy.name}: names must agree")
+        made.append(strategy)
+    return made
+
+
+def hard_ceilings(environ: Mapping[str, str] = os.environ) -> tuple[int, int]:
+    """(per order, open in all) in micro-USD; POLYBOT_HARD_MAX_USD raises both in proportion.
+
+    Raises ConfigError when the variable is not a number of USD above 0.
+    """
+    text = environ.get(HARD_MAX_ENV, "")
+    if not text:
+        return HARD_ORDER_USD, HARD_OPEN_USD
+    try:
+        open_usd = int(text) * MICRO
+    except ValueError:
+        open_usd = 0
+    if open_usd <= 0:
+        raise ConfigError(f"{HARD_MAX_ENV}={text[:20]} is not allowed: must be a whole number of USD above 0")
+    return open_usd // (HARD_OPEN_USD // HARD_ORDER_USD), open_usd
+
+
+def _load(name: str, target: str) -> Callable[..., Strategy]:
+    module_name, _, class_name = target.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"strategy.{name}._target_={target} cannot be loaded: {error}") from error
+    if not (isinstance(cls, type) and issubclass(cls, Strategy)):
+        raise ConfigError(f"strategy.{name}._target_={target} is not a Strategy")
+    return cls
+
+
+def _build_risk(risk: RiskConfig) -> Risk:
+    order_usd, open_usd = hard_ceilings()
+    return Risk(
+        bankroll_usd=round(risk.bankroll_usd * MICRO),
+        max_exposure_frac=risk.max_exposure_frac,
+        daily_loss_halt_frac=risk.daily_loss_halt_frac,
+        weekly_loss_halt_frac=risk.weekly_loss_halt_frac,
+        spot_max_age_ns=round(risk.spot_max_age_s * NS),
+        stale_feed_ns=round(risk.stale_feed_s * NS),
+        oracle_max_age_ns=round(risk.oracle_max_age_s * NS),
+        collar_ticks=risk.price_collar_ticks,
+        orders_per_s=risk.orders_per_s,
+        max_delta=risk.max_delta_shares,
+        max_short_gamma=risk.max_short_gamma_shares,
+        hard_order_usd=order_usd,
+        hard_open_usd=open_usd,
+    )
+
+
+def _build_spot(model: ModelConfig) -> SpotState:
+    vol: Volatility
+    if model.vol.name == "ewma":
+        vol = SampledEwmaVol(
+            lambda_=model.vol.lambda_,
+            sample_ms=model.vol.sample_ms,
+            warmup=model.vol.warmup_samples,
+            floor_annual=model.vol.floor_annual,
+            bias_correct=model.vol.bias_correct,
+        )
+    else:
+        vol = TickEwmaVol(
+            lambda_=model.vol.lambda_,
+            warmup=model.vol.warmup_samples,
+            floor_annual=model.vol.floor_annual,
+        )
+    return SpotState(
+        vol,
+        RollingVwap(window_s=model.vwap_window_s),
+        RegimeClassifier(
+            window_s=model.regime_window_s,
+            min_ticks=model.regime_min_ticks,
+            trend=model.regime_trend_frac,
+            range_=model.regime_range_frac,
+        ),
+        OracleBasis(window_s=model.basis.window_s, lag_s=model.basis.lag_s),
+    )

@@ -1,0 +1,266 @@
+"""One window from discovery to settlement.
+
+Theory of operation (each step starts the next; a refusal ends the window, never the daemon):
+
+    discover -> join (>= join_early_s before the start) -> capture strike -> trade -> close -> mark -> settle
+
+Windows overlap: settlement of one runs while the next trades.  The strike comes from the market's own
+resolution source or the market is not traded; the booked outcome comes from the venue alone, our own oracle
+record only marks.  Called by polybot.trader, one task per window.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from polybot._fast.event import EventKind
+from polybot._fast.pricing import winner
+from polybot.errors import MarketRefused, SigningError, VenueError
+from polybot.feeds.polymarket import MarketFeed
+from polybot.market.discovery import RETRYABLE, NotListedYet
+from polybot.market.resolution import OutcomeUnknown, Strike, StrikeCapture, kline_strike
+from polybot.market.spec import MarketSpec
+from polybot.market.window import Window, slug
+
+if TYPE_CHECKING:
+    from polybot.trader import Trader
+
+__all__ = ["WindowCycle"]
+
+NS = 1_000_000_000
+# Connecting, subscribing and the first book take a moment: join so much earlier than promised.
+JOIN_MARGIN_S = 5.0
+# How long after the end the book feed and the oracle's end tick are still listened to.
+LINGER_S = 10.0
+# Trades are confirmed on chain within seconds; after that long a market is settled without the last word.
+CONFIRM_WAIT_S = 60.0
+ORDERS_PER_MARKET = 100_000  # order_seq space of one market
+
+
+class WindowCycle:
+    """One market's life; `index` and `feed` exist once it is joined."""
+
+    def __init__(self, trader: "Trader", window: Window) -> None:
+        self._trader = trader
+        self._window = window
+        self._clock = trader.clock
+        self._slug = slug(trader.config.asset, window.interval, window.start_ns)
+        self._opening: StrikeCapture | None = None
+        self._closing: StrikeCapture | None = None
+        self._captured = asyncio.Event()
+        self.index: int | None = None
+        self.feed: MarketFeed | None = None
+
+    async def run(self) -> None:
+        """Live the window; returns when it is settled or refused."""
+        try:
+            spec = await self._discover()
+            index = await self._join(spec)
+        except (MarketRefused, SigningError, VenueError) as error:
+            self._refuse(getattr(error, "code", type(error).__name__), str(error))
+            return
+        async with asyncio.TaskGroup() as group:
+            assert self.feed is not None
+            socket = group.create_task(self._trader.wires.drive(self.feed, 0.0))
+            try:
+                strike = await self._find_strike(spec, index)
+                await self._sleep_until(spec.end_ns)
+                self._trader.tell(EventKind.EV_MARKET_CLOSE, market=index)
+                await self._mark(spec, index, strike)
+            finally:
+                socket.cancel()
+        await self._settle(spec, index, strike)
+
+    def on_oracle_tick(self, row: Mapping[str, Any]) -> None:
+        """Offer one oracle event to the captures of start and end."""
+        if row["kind"] not in (EventKind.EV_ORACLE_SPOT, EventKind.EV_ORACLE_TWAP):
+            return
+        for capture in (self._opening, self._closing):
+            if capture is None:
+                continue
+            strike = capture.on_oracle_tick(
+                int(row["kind"]),
+                float(row["x"]),
+                int(row["venue_ns"]),
+                int(row["recv_ns"]),
+                window_s=int(row["i"]) if row["kind"] == EventKind.EV_ORACLE_TWAP else 0,
+                seq=int(row["seq"]),
+            )
+            if strike is not None:
+                self._captured.set()
+
+    # -- discover, join ---------------------------------------------------------------------------------------
+
+    async def _discover(self) -> MarketSpec:
+        """Ask until the market is listed; raises when it must not be traded or never shows before its end."""
+        engine = self._trader.config.engine
+        delay_s = engine.discover_retry_min_s
+        while True:
+            try:
+                return await self._trader.discovery.find(self._window, self._trader.config.asset)
+            except MarketRefused as refused:
+                last: Exception = refused
+                if refused.code not in RETRYABLE:
+                    raise
+            except (NotListedYet, VenueError) as error:
+                last = error
+            if self._clock.now_ns() + int(delay_s * NS) >= self._window.end_ns:
+                raise last
+            await self._clock.sleep(delay_s)
+            delay_s = min(delay_s * 2.0, engine.discover_retry_max_s)
+
+    async def _join(self, spec: MarketSpec) -> int:
+        trader, engine = self._trader, self._trader.config.engine
+        await self._sleep_until(spec.start_ns - int((engine.join_early_s + JOIN_MARGIN_S) * NS))
+        index = trader.register(self)
+        self.index = index
+        trader.gateway.register_market(index, spec)
+        trader.engine.open_market(index, spec, order_seq_base=spec.start_ns // NS * ORDERS_PER_MARKET)
+        trader.inbox.market_opened(index, spec, now_ns=self._clock.now_ns())
+        self._opening = StrikeCapture(spec)
+        self._closing = StrikeCapture(_at_end(spec))
+        self.feed = MarketFeed(trader.config.venue, trader.config.feeds, sink=trader.feed_events)
+        self.feed.add_market(index, spec)
+        return index
+
+    def _refuse(self, code: str, detail: str) -> None:
+        trader = self._trader
+        trader.summary.refused += 1
+        trader.inbox.market_refused(self._slug, code, detail, now_ns=self._clock.now_ns())
+
+    # -- strike, end ------------------------------------------------------------------------------------------
+
+    async def _find_strike(self, spec: MarketSpec, index: int) -> Strike | None:
+        """Capture the strike from the resolution source, or say that the market is not traded."""
+        trader = self._trader
+        await self._sleep_until(spec.start_ns)
+        strike: Strike | None = None
+        wait_s = trader.config.engine.strike_wait_s
+        try:
+            if spec.rule == "candle":
+                strike = await kline_strike(
+                    trader.wires.http,
+                    self._clock,
+                    trader.config.venue,
+                    symbol=trader.config.asset.spot_symbol,
+                    start_ns=spec.start_ns,
+                    wait_s=wait_s,
+                )
+            else:
+                strike = await self._capture(self._opening, wait_s)
+        except VenueError as error:
+            trader.notice("ERROR", f"{spec.slug}: {error}")
+        if strike is None:
+            status = "no candle" if self._opening is None else self._opening.status
+            trader.notice("ERROR", f"{spec.slug}: STRIKE UNKNOWN ({status}), this market is not traded")
+            trader.inbox.market_refused(
+                spec.slug, "strike_unknown", status, now_ns=self._clock.now_ns()
+            )
+            return None
+        trader.tell(
+            EventKind.EV_STRIKE, market=index, venue_ns=strike.stamp_ns, x=strike.value, y=strike.variance, i=strike.source
+        )
+        trader.inbox.strike_captured(
+            index, strike.value, source=strike.source, stamp_ns=strike.stamp_ns, now_ns=self._clock.now_ns()
+        )
+        return strike
+
+    async def _capture(self, capture: StrikeCapture | None, wait_s: float) -> Strike | None:
+        """Wait for the capture's tick; None when it has not come within wait_s venue seconds."""
+        assert capture is not None
+        try:
+            async with asyncio.timeout(self._clock.real_s(wait_s)):
+                while capture.strike is None:
+                    self._captured.clear()
+                    await self._captured.wait()
+        except TimeoutError:
+            return None
+        return capture.strike
+
+    async def _mark(self, spec: MarketSpec, index: int, strike: Strike | None) -> None:
+        """Our own view of the outcome, before the venue's: a mark, never a booking."""
+        final: float | None = None
+        if spec.rule == "candle":
+            final = self._trader.engine.spot.last
+        else:
+            ended = await self._capture(self._closing, LINGER_S)
+            final = None if ended is None else ended.value
+        if strike is None or final is None:
+            return
+        outcome = winner(final, strike.value)
+        if outcome >= 0:
+            self._trader.inbox.market_marked(index, outcome, now_ns=self._clock.now_ns())
+
+    # -- settlement -------------------------------------------------------------------------------------------
+
+    async def _settle(self, spec: MarketSpec, index: int, strike: Strike | None) -> None:
+        """Book the venue's outcome once every order of ours has had its last word."""
+        trader = self._trader
+        try:
+            outcome = await trader.outcomes.wait(spec)
+        except OutcomeUnknown as error:
+            trader.notice("ERROR", f"{spec.slug}: {error}; position stays open in the books")
+            return
+        await self._wait_for_last_words(index)
+        trader.inbox.outcome_known(index, outcome, source="venue", now_ns=self._clock.now_ns())
+        trader.tell(EventKind.EV_OUTCOME, market=index, outcome=outcome)
+        if strike is not None:
+            await self._verify(spec, index, strike)
+        self._finish(spec, index)
+
+    async def _wait_for_last_words(self, index: int) -> None:
+        """Until no order of this market is open and every trade is confirmed or failed, at most CONFIRM_WAIT_S."""
+        trader = self._trader
+        deadline_ns = self._clock.now_ns() + int(CONFIRM_WAIT_S * NS)
+        while self._clock.now_ns() < deadline_ns:
+            ours = [order for order in trader.engine.orders.values() if order.market == index]
+            if not any(order.is_open or order.unsettled_trades for order in ours):
+                return
+            await trader.reconcile()
+            await self._clock.sleep(2.0)
+        trader.notice("WARNING", f"{self._slug}: settled with trades not yet confirmed")
+
+    async def _verify(self, spec: MarketSpec, index: int, strike: Strike) -> None:
+        """Compare the strike we traded on with the venue's late figure."""
+        trader = self._trader
+        try:
+            async with asyncio.timeout(self._clock.real_s(trader.config.engine.outcome_wait_s)):
+                check = await trader.outcomes.verify_late(spec, strike)
+        except TimeoutError:
+            check = None
+        if check is None:
+            trader.notice("WARNING", f"{spec.slug}: the venue published no strike to compare with")
+            return
+        if not check.strike.verified:
+            trader.notice(
+                "ERROR", f"{spec.slug}: our strike {strike.value} is not the venue's {check.published}"
+            )
+        trader.inbox.strike_captured(
+            index,
+            strike.value,
+            source=strike.source,
+            stamp_ns=strike.stamp_ns,
+            now_ns=self._clock.now_ns(),
+            verified=check.strike.verified,
+        )
+
+    def _finish(self, spec: MarketSpec, index: int) -> None:
+        trader = self._trader
+        market = trader.engine.markets[index]
+        payout = market.position()[market.outcome]
+        trader.summary.settled += 1
+        trader.summary.pnl_usd[spec.slug] = payout - sum(market.cost_usd)
+        trader.inbox.market_finished(index, now_ns=self._clock.now_ns())
+        trader.gateway.forget_market(index)
+        trader.engine.drop_market(index)
+
+    async def _sleep_until(self, at_ns: int) -> None:
+        wait_ns = at_ns - self._clock.now_ns()
+        if wait_ns > 0:
+            await self._clock.sleep(wait_ns / NS)
+
+
+def _at_end(spec: MarketSpec) -> MarketSpec:
+    """The spec of the window that would start where this one ends: its strike is our final price."""
+    return replace(spec, start_ns=spec.end_ns, end_ns=spec.end_ns + (spec.end_ns - spec.start_ns))

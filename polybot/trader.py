@@ -1,0 +1,373 @@
+"""The market cycle: feeds, gateway and engine wired together, window after window.
+
+Owns everything that lives as long as the account trades: one engine with its runner, the persistent feeds,
+the gateway, and a task per window (polybot.cycle).  Gets its sockets as `Wires`, so the very same object runs
+on the network and in the virtual-time harness.  Must not know hydra, processes or signals.
+Called by polybot.daemon and polybot.harness.
+
+Entries are open only while the user channel is connected and reconciled and the gateway is not paused;
+anything else closes them until it heals (fail closed), and says so once each way.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from polybot._fast.event import CommandKind, EventBuffer, EventKind, FeedId, FeedState, OperatorCode
+from polybot.assembly import build_engine
+from polybot.clock import Clock
+from polybot.config import Config
+from polybot.cycle import WindowCycle
+from polybot.errors import InvariantBroken, VenueError
+from polybot.feeds.binance import SpotFeed
+from polybot.feeds.oracle import OracleFeed
+from polybot.feeds.polymarket import MarketFeed
+from polybot.feeds.user import UserFeed
+from polybot.gateway.clob import ClobGateway
+from polybot.gateway.reasons import RejectReason
+from polybot.gateway.signer import Signer
+from polybot.market.discovery import Discovery
+from polybot.market.resolution import OutcomePoller
+from polybot.market.window import Window, window_at
+from polybot.runner import Runner
+from polybot.telemetry.inbox import TelemetryInbox
+from polybot.transport import Feed, HttpClient
+
+__all__ = ["RunSummary", "Trader", "Wires"]
+
+NS = 1_000_000_000
+Drive = Callable[[Feed, float], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wires:
+    """How this run reaches the outside: `drive(feed, rollover_s)` keeps a feed connected until cancelled."""
+
+    http: HttpClient
+    drive: Drive
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """What a run came to; money in micro-USD."""
+
+    windows: int = 0
+    settled: int = 0
+    refused: int = 0
+    pnl_usd: dict[str, int] = field(default_factory=dict)  # by slug
+    orders_may_be_open: bool = False
+
+
+class Trader:
+    """One account trading one asset and interval."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        wires: Wires,
+        *,
+        signer: Signer,
+        inbox: TelemetryInbox,
+        session_nonce: bytes = b"",
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.wires = wires
+        self.inbox = inbox
+        self.summary = RunSummary()
+        self.engine = build_engine(config)
+        self.discovery = Discovery(wires.http, clock, config.venue)
+        self.outcomes = OutcomePoller(wires.http, clock, config.venue, config.engine)
+        self.gateway = ClobGateway(
+            wires.http,
+            clock,
+            signer=signer,
+            venue=config.venue,
+            settings=config.gateway,
+            sink=self.feed_events,
+            spawn=self.spawn,
+            on_stage=inbox.on_stage,
+            on_order_id=inbox.order_hash,
+            session_nonce=session_nonce,
+        )
+        self._runner = Runner(
+            self.engine,
+            clock=clock,
+            inbox=inbox,
+            gateway=self.gateway.execute,
+            on_feed_command=self._on_feed_command,
+        )
+        self.spot_feed = SpotFeed(config.venue, config.asset, config.feeds, clock=clock, sink=self.feed_events)
+        self.oracle_feed = OracleFeed(config.venue, config.asset, config.feeds, sink=self._on_oracle_events)
+        self._user_feed = UserFeed(
+            config.venue.user_ws_url,
+            config.feeds,
+            auth=self.gateway.user_channel_auth,
+            sink=self._on_user_state,
+            on_user_event=self.gateway.on_user_event,
+            on_connected=self._on_user_connected,
+        )
+        self._cycles: dict[int, WindowCycle] = {}
+        self._next_index = 0
+        self._group: asyncio.TaskGroup | None = None
+        self._reconciled = False
+        self._entries_closed_by = ""
+        self._halts: tuple[bool, bool, bool] = (False, False, False)
+        self._stopping = asyncio.Event()
+        self._scratch = EventBuffer(8)
+
+    # -- the pump ---------------------------------------------------------------------------------------------
+
+    def feed_events(self, events: EventBuffer) -> None:
+        """Everything that becomes an event goes through here."""
+        self._runner.feed(events)
+
+    def tell(self, kind: int, **fields: Any) -> None:
+        """Make one event of our own (market, strike, outcome, operator) and feed it, stamped now."""
+        events = EventBuffer(1)
+        events.add(kind, recv_ns=self.clock.now_ns(), **fields)
+        self._runner.feed(events)
+
+    def _on_oracle_events(self, events: EventBuffer) -> None:
+        self._runner.feed(events)
+        for row in events.to_numpy():
+            for cycle in tuple(self._cycles.values()):
+                cycle.on_oracle_tick(row)
+
+    def _on_feed_command(self, kind: int, market: int) -> None:
+        cycle = self._cycles.get(market)
+        if cycle is None or cycle.feed is None:
+            return
+        if kind == CommandKind.CMD_REFETCH_TICK:
+            cycle.feed.request_tick_refetch(market)
+        else:
+            cycle.feed.request_resync(market)
+
+    # -- life -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> RunSummary:
+        """Trade until the configured number of windows has settled or stop() was called.
+
+        Raises VenueError when the venue refuses this account or place, InvariantBroken when our own state
+        contradicts itself.
+        """
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            lasting: list[asyncio.Task[None]] = []
+            try:
+                await self._start(lasting)
+                windows = group.create_task(self._run_windows())
+                stopped = group.create_task(self._wait_stopped())
+                await asyncio.wait((windows, stopped), return_when=asyncio.FIRST_COMPLETED)
+                windows.cancel()
+                stopped.cancel()
+                await self._wind_down()
+            finally:
+                for task in lasting:
+                    task.cancel()
+                await self.gateway.close()
+        return self.summary
+
+    def stop(self) -> None:
+        """Ask for an orderly end: no new orders, cancel what rests, then return from run()."""
+        self._stopping.set()
+
+    @property
+    def stopping(self) -> bool:
+        """True once stop() was called."""
+        return self._stopping.is_set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run work of the gateway in the daemon's task group; a failure halts entries instead of ending the daemon."""
+        assert self._group is not None
+        self._group.create_task(self._guarded(work))
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except InvariantBroken:
+            raise
+        except Exception as error:  # the guard of a gateway task: fail closed, tell, go on
+            self.notice("ERROR", f"gateway task failed, entries halted: {type(error).__name__}: {error}")
+            self.tell(EventKind.EV_OPERATOR, i=OperatorCode.OP_HALT)
+
+    async def _start(self, lasting: list[asyncio.Task[None]]) -> None:
+        assert self._group is not None
+        create = self._group.create_task
+        await self.gateway.start()
+        await self._warm_up()
+        rollover_s = self.config.feeds.spot_rollover_h * 3600.0
+        lasting.append(create(self.wires.drive(self.spot_feed, rollover_s)))
+        lasting.append(create(self.wires.drive(self.oracle_feed, 0.0)))
+        lasting.append(create(self.wires.drive(self._user_feed, 0.0)))
+        lasting.append(create(self._beat()))
+        lasting.append(create(self._tell_seconds()))
+        lasting.append(create(self._reconcile_regularly()))
+
+    async def _warm_up(self) -> None:
+        """Fill the estimators from the exchange's recent trades; without them they warm up live."""
+        if self.config.feeds.warm_trades == 0:
+            return
+        try:
+            events = await self.spot_feed.warm_start(self.wires.http, self.config.venue.spot_rest_urls)
+        except VenueError as error:
+            self.notice("WARNING", f"no warm start, estimators warm up live: {error}")
+            return
+        self.feed_events(events)
+
+    async def _wait_stopped(self) -> None:
+        await self._stopping.wait()
+
+    async def _wind_down(self) -> None:
+        """No new orders; cancel what rests; wait for ends within the limit; say so when they are unknown."""
+        self.tell(EventKind.EV_OPERATOR, i=OperatorCode.OP_HALT)
+        if not self.gateway.open_order_seqs():
+            return
+        limit_s = self.config.engine.stop_wait_s
+        try:
+            async with asyncio.timeout(limit_s):
+                await self.gateway.cancel_all()
+                while self.gateway.open_order_seqs():
+                    await self.clock.sleep(0.1)
+        except (VenueError, TimeoutError) as error:
+            self.summary.orders_may_be_open = True
+            self.notice("ERROR", f"ORDERS MAY BE OPEN: {error or 'no final word in time'}")
+
+    # -- windows ----------------------------------------------------------------------------------------------
+
+    async def _run_windows(self) -> None:
+        """Start one task per window, each early enough to be discovered; wait until all are finished."""
+        limit = self.config.run.markets
+        window = self._first_window()
+        async with asyncio.TaskGroup() as group:
+            started = 0
+            while limit == 0 or started < limit:
+                await self._sleep_until(self._discover_at_ns(window))
+                started += 1
+                self.summary.windows = started
+                group.create_task(self._run_window(window))
+                window = window_at(window.interval, window.end_ns)
+
+    async def _run_window(self, window: Window) -> None:
+        cycle = WindowCycle(self, window)
+        try:
+            await cycle.run()
+        finally:
+            if cycle.index is not None:
+                self._cycles.pop(cycle.index, None)
+
+    def _first_window(self) -> Window:
+        """The next window that can still be joined before it starts."""
+        now_ns = self.clock.now_ns()
+        return window_at(self.config.interval.name, window_at(self.config.interval.name, now_ns).end_ns)
+
+    def _discover_at_ns(self, window: Window) -> int:
+        ahead = self.config.engine.discover_ahead * self.config.interval.duration_s
+        return window.start_ns - ahead * NS
+
+    def register(self, cycle: WindowCycle) -> int:
+        """Give a window its market index; oracle ticks and feed commands reach it from now on."""
+        index = self._next_index
+        self._next_index += 1
+        self._cycles[index] = cycle
+        return index
+
+    # -- regular work -----------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """The engine's heartbeat every timer_ms of venue time; also tells what changed since the last one."""
+        period_ns = self.config.engine.timer_ms * 1_000_000
+        events = self._scratch
+        while True:
+            now_ns = self.clock.now_ns()
+            await self.clock.sleep((period_ns - now_ns % period_ns) / NS)
+            self._check_entries()
+            events.reset()
+            events.add(EventKind.EV_TIMER, recv_ns=self.clock.now_ns())
+            self._runner.feed(events)
+            self._tell_changes()
+
+    def _check_entries(self) -> None:
+        """Open or close entries as the gateway and the user channel stand."""
+        reason = ""
+        paused = self.gateway.entry_pause()
+        if paused is not RejectReason.NONE:
+            reason = f"gateway paused: {paused.name} {self.gateway.pause_detail()}".rstrip()
+        elif not self._reconciled:
+            reason = "user channel not connected and reconciled"
+        self.engine.risk.set_venue_down(bool(reason))
+        if bool(reason) != bool(self._entries_closed_by):
+            word = f"entries closed: {reason}" if reason else "entries open"
+            self.notice("WARNING" if reason else "INFO", word)
+        self._entries_closed_by = reason
+
+    def _tell_changes(self) -> None:
+        while self.engine.alerts:
+            self.notice("ERROR", self.engine.alerts.pop(0))
+        risk = self.engine.risk
+        halts = (risk.halted_manual, risk.halted_daily, risk.halted_weekly)
+        for before, after, name in zip(self._halts, halts, ("manual", "daily loss", "weekly loss"), strict=True):
+            if before != after:
+                self.notice("WARNING", f"{name} halt {'set' if after else 'lifted'}")
+        self._halts = halts
+
+    async def _tell_seconds(self) -> None:
+        """Once a venue second: freshness and numbers of each live market, feed ages."""
+        while True:
+            now_ns = self.clock.now_ns()
+            await self.clock.sleep((NS - now_ns % NS) / NS)
+            now_ns = self.clock.now_ns()
+            spot, risk = self.engine.spot, self.engine.risk
+            ages = {"spot": (now_ns - spot.data_ns) / NS, "oracle": (now_ns - spot.oracle_ns) / NS}
+            for index, market in self.engine.markets.items():
+                if not market.start_ns <= now_ns < market.end_ns:
+                    continue
+                ages[f"book {index}"] = (now_ns - market.book_ns) / NS
+                self.inbox.second(
+                    index,
+                    now_ns=now_ns,
+                    spot_fresh=now_ns - spot.data_ns <= risk.spot_max_age_ns,
+                    book_fresh=market.book.has_snapshot and now_ns - market.book_ns <= risk.stale_feed_ns,
+                    spot=market.spot,
+                    fair=market.fair_up if market.priced else float("nan"),
+                    bid_ticks=market.best_bid(0),
+                    ask_ticks=market.best_ask(0),
+                )
+            self.inbox.feed_ages(ages)
+
+    async def _reconcile_regularly(self) -> None:
+        while True:
+            await self.clock.sleep(self.config.gateway.reconcile_s)
+            await self.reconcile()
+
+    async def reconcile(self) -> None:
+        """Compare with the venue; an incomplete comparison closes entries until one succeeds."""
+        try:
+            report = await self.gateway.reconcile()
+        except VenueError as error:
+            self._reconciled = False
+            self.notice("WARNING", f"reconcile failed: {error}")
+            return
+        if report.strangers:
+            self.notice("ERROR", f"{len(report.strangers)} open orders are not ours: {', '.join(report.strangers)}")
+        self._reconciled = self._user_feed.connected and not report.strangers
+
+    def _on_user_connected(self) -> None:
+        self.spawn(self.reconcile())
+
+    def _on_user_state(self, events: EventBuffer) -> None:
+        for row in events.to_numpy():
+            if row["i"] == FeedId.FEED_USER and row["j"] == FeedState.FS_DISCONNECTED:
+                self._reconciled = False
+        self._runner.feed(events)
+
+    def notice(self, level: str, text: str) -> None:
+        """A line for the operator."""
+        self.inbox.notice(level, text, now_ns=self.clock.now_ns())
+
+    async def _sleep_until(self, at_ns: int) -> None:
+        wait_ns = at_ns - self.clock.now_ns()
+        if wait_ns > 0:
+            await self.clock.sleep(wait_ns / NS)
