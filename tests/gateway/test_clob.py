@@ -378,9 +378,13 @@ def test_not_canceled_is_no_proof_of_a_fill() -> None:
         why = {bench.id_of(1): "already canceled or matched"}
         bench.http.script("DELETE", "/order", answer(200, {"canceled": [], "not_canceled": why}))
         bench.gateway.execute(command(CANCEL))
-        await bench.clock.sleep(3)
+        await bench.clock.sleep(20)
         assert bench.fills() == []
         assert bench.updates() == [(OS.OS_LIVE, 0)]
+        assert len(bench.http.sent("DELETE", "/order")) == 1
+        bench.http.trades = [bench.trade_row(size="10")]
+        await bench.clock.sleep(6)
+        assert bench.updates()[-1] == (OS.OS_FILLED, SHARES)
 
     run_virtual(scenario)
 
@@ -708,5 +712,26 @@ def test_garbage_on_the_user_channel_is_counted_and_changes_nothing() -> None:
         assert counted["unreadable_trade_status"] == 1
         assert counted["unknown_statuses"] == 1
         assert sum(value for name, value in counted.items() if name.startswith("unreadable_")) == 6
+
+    run_virtual(scenario)
+
+
+def test_unknown_order_wanted_canceled_is_canceled_once_it_shows_up_alive() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.start()
+        bench.http.script("POST", "/order", NO_ANSWER)
+        bench.http.always("DELETE", "/order", NO_ANSWER)
+        bench.gateway.execute(command(order_type=GTC))
+        bench.gateway.execute(command(CANCEL))
+        await bench.clock.sleep(60)
+        failed = len(bench.http.sent("DELETE", "/order"))
+        assert failed == 8
+        bench.http.always("DELETE", "/order", None)
+        bench.http.orders[bench.id_of(1)] = bench.order_row()
+        await bench.clock.sleep(6)
+        assert len(bench.http.sent("DELETE", "/order")) == failed + 1
+        bench.http.orders[bench.id_of(1)] = bench.order_row(status="CANCELED")
+        await bench.clock.sleep(6)
+        assert bench.updates()[-1] == (OS.OS_CANCELED, 0)
 
     run_virtual(scenario)

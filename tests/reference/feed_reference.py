@@ -67,8 +67,11 @@ def spelled(value: Any) -> str:
 
 
 def scaled(value: Any, decimals: int) -> int:
-    """Exact value * 10**decimals."""
-    exact = Fraction(Decimal(spelled(value))) * 10**decimals
+    """Exact value * 10**decimals; exponents that no price needs are refused."""
+    number = Decimal(spelled(value))
+    if number and "e" in value.lower() and abs(number.adjusted()) > 30:
+        raise BadFrameError
+    exact = Fraction(number) * 10**decimals
     if exact.denominator != 1:
         raise TooFineError
     if abs(exact) > INT_MAX:
@@ -329,13 +332,13 @@ class ClobReference:
 
     def _book(self, item: dict[str, Any]) -> list[dict[str, Any]]:
         events = [event(ev.EV_BOOK_SNAPSHOT, self.recv_ns, i=self._tick_size(item.get("tick_size")))]
-        sides = [(side, item.get(name)) for side, name in ((ev.BUY, "bids"), (ev.SELL, "asks"))]
-        if list(item).index("asks") < list(item).index("bids") if item.keys() >= {"asks", "bids"} else False:
-            sides.reverse()
-        for side, levels in sides:
-            if not isinstance(levels, list):
+        if not item.keys() >= {"bids", "asks"}:
+            raise BadFrameError
+        for name in [key for key in item if key in ("bids", "asks")]:
+            side = ev.BUY if name == "bids" else ev.SELL
+            if not isinstance(item[name], list):
                 raise BadFrameError
-            for level in levels:
+            for level in item[name]:
                 if not isinstance(level, dict):
                     raise BadFrameError
                 ticks, shares = self._ticks(level.get("price")), self._shares(level.get("size"))

@@ -201,9 +201,11 @@ def test_a_block_without_strike_book_or_price_says_so(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.open_market()
     nan = float("nan")
-    diagnose(desk, usd=0, price_ticks=-1, reason=-1, fair=nan, tau_s=nan, side=0, shares=-5_000_000)
+    blocked = {"usd": 0, "strategy": 1}
+    diagnose(desk, **blocked, price_ticks=-1, reason=-1, fair=nan, tau_s=nan, side=0, shares=-5_000_000)
     desk.drain_all()
     text = desk.text()
+    assert "    entries blocked: HOUSE_SIDE\n" in text
     assert "left=-" in text
     assert "strike=UNKNOWN" in text
     assert "fair_up=nan" in text

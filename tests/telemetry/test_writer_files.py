@@ -21,7 +21,15 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def signal(desk: Desk, reason: int, **fields: object) -> None:
-    terms = {"market": 3, "strategy": 0, "outcome": UP, "price_ticks": 5_200, "edge": 0.0412, "fair": 0.5787}
+    terms = {
+        "market": 3,
+        "strategy": 0,
+        "outcome": UP,
+        "price_ticks": 5_300,
+        "usd": 520_000,
+        "edge": 0.0412,
+        "fair": 0.5787,
+    }
     more = {"confidence": 0.412, "size_frac": 0.02, "spot": 78_812.1, "distance": 12.1, "tau_s": 238.765432}
     greeks = {"delta": 2.5e-4, "gamma": -1.25e-9, "vega": float("nan")}
     desk.push(CommandKind.CMD_SIGNAL, eval_ns=1_250, reason=reason, **{**terms, **more, **greeks, **fields})

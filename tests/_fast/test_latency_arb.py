@@ -1,0 +1,144 @@
+"""S1 latency_arb: fires with the numbers an independent reference computes; each gate blocks for its own reason."""
+
+import math
+
+import pytest
+from reference import strategy_reference as ref
+from scenario import SHARE, Scenario, rows
+
+from polybot._fast.event import DOWN, FAK, FOK, UP, CommandKind
+from polybot._fast.latency_arb import LatencyArb
+
+GATES = {name: place for place, name in enumerate(LatencyArb().gate_names)}
+
+
+def ready(strategy=None, **warm):
+    strategy = strategy or LatencyArb()
+    scenario = Scenario([strategy])
+    scenario.risk.set_limits(0, per_trade_frac=1.0, total_frac=1.0, cooldown_ns=0, max_orders=50)
+    scenario.warm(**warm)
+    return scenario
+
+
+def jump(scenario, price, t=20.5):
+    scenario.trade(t, price)
+    return rows(scenario.go(), CommandKind.CMD_SIGNAL)
+
+
+def expected(scenario, price, t=20.5):
+    spot = scenario.spot
+    return ref.price_twap(
+        price + spot.basis.beta, 100_000.0, spot.sigma, 300.0 - t, var_basis=spot.basis.var_ln, se_ln_sigma=spot.se_ln_sigma
+    )
+
+
+def blocked_by(scenario, gate):
+    results = [row[3] for row in scenario.market.gate_rows(0)]
+    place = GATES[gate]
+    return results[:place] == [1] * place and results[place] == 0 and all(r == -1 for r in results[place + 1 :])
+
+
+@pytest.mark.parametrize(("price", "outcome"), [(100_090.0, UP), (99_910.0, DOWN)])
+def test_a_spot_jump_over_a_stale_quote_fires_on_the_right_outcome_with_reference_numbers(price, outcome):
+    scenario = ready(bid=4_900, ask=5_100)
+    signal = jump(scenario, price)
+    priced = expected(scenario, price)
+    q = priced.q(outcome)
+    want = ref.take(q, [(5_100, 1_000.0)], bankroll=1_000.0, cap=0.15, min_edge=max(0.03, priced.se), outcome=outcome)
+    assert len(signal) == 1
+    row = signal[0]
+    assert row["outcome"] == outcome
+    assert row["fair"] == pytest.approx(q, rel=1e-12)
+    assert row["edge"] == pytest.approx(want.edge, rel=1e-9)
+    assert row["price_ticks"] == want.limit_ticks
+    assert row["confidence"] == pytest.approx(min(1.0, max(0.3, want.edge / 0.10)))
+    assert row["size_frac"] == pytest.approx(want.frac)
+    assert scenario.market.gate_rows(0)[GATES["size"]][3] == 1
+
+
+def test_the_limit_is_the_worst_level_that_still_keeps_the_edge_and_size_stops_there():
+    scenario = ready()
+    levels = [(5_000, 20), (5_200, 30), (5_400, 50), (9_900, 500)]
+    scenario.book(20.2, [(4_900, 100)], levels)
+    scenario.go()
+    signal = jump(scenario, 100_150.0)[0]
+    priced = expected(scenario, 100_150.0)
+    want = ref.take(priced.q(UP), [(t, float(s)) for t, s in levels], bankroll=1_000.0, cap=0.15, min_edge=max(0.03, priced.se), outcome=UP)
+    assert (signal["price_ticks"], signal["shares"]) == (want.limit_ticks, round(want.shares * SHARE))
+    assert signal["usd"] == round(want.price * 1e6)
+    assert want.limit_ticks == 5_400
+
+
+def test_no_ask_blocks_at_the_ask_gate():
+    scenario = ready()
+    scenario.book(20.2, [], [])
+    scenario.go()
+    assert len(jump(scenario, 100_100.0)) == 0
+    assert blocked_by(scenario, "ask")
+
+
+def test_a_small_move_blocks_at_the_edge_gate_with_its_value():
+    scenario = ready(bid=4_900, ask=5_100)
+    assert len(jump(scenario, 100_010.0)) == 0
+    assert blocked_by(scenario, "edge")
+    value, threshold, _, _ = scenario.market.gate_rows(0)[GATES["edge"]]
+    priced = expected(scenario, 100_010.0)
+    assert value == pytest.approx(max(priced.q(o) - 0.51 - ref.fee(0.51) for o in (UP, DOWN)), rel=1e-9)
+    assert threshold == 0.03
+
+
+def test_a_large_standard_error_blocks_at_its_own_gate():
+    scenario = ready(LatencyArb(edge_se_multiple=10.0), bid=4_900, ask=5_100)
+    assert len(jump(scenario, 100_060.0)) == 0
+    assert blocked_by(scenario, "edge_se")
+
+
+def test_a_standing_disagreement_without_a_move_blocks_at_the_move_gate():
+    scenario = ready(bid=3_900, ask=4_000)
+    assert len(jump(scenario, 100_001.0)) == 0
+    assert blocked_by(scenario, "move")
+    before = scenario.market.gate_rows(0)[GATES["move"]][0]
+    assert before > 0.01
+
+
+def test_require_move_off_takes_the_standing_disagreement():
+    scenario = ready(LatencyArb(require_move=False), bid=3_900, ask=4_000)
+    assert len(jump(scenario, 100_001.0)) == 1
+
+
+def test_a_quote_that_followed_the_move_is_no_longer_stale():
+    scenario = ready(bid=4_900, ask=5_100)
+    scenario.trade(20.2, 100_090.0)
+    scenario.book(20.3, [(5_600, 1_000)], [(5_700, 1_000)])
+    scenario.go()
+    assert scenario.market.best_ask(UP) == 5_700
+    signal = jump(scenario, 100_091.0)
+    assert len(signal) == 0
+
+
+def test_a_size_of_nothing_blocks_at_the_size_gate():
+    scenario = ready(LatencyArb(size_cap_frac=0.0), bid=4_900, ask=5_100)
+    assert len(jump(scenario, 100_090.0)) == 0
+    assert blocked_by(scenario, "size")
+
+
+@pytest.mark.parametrize(("name", "code"), [("FAK", FAK), ("FOK", FOK)])
+def test_the_order_type_is_the_one_configured(name, code):
+    scenario = ready(LatencyArb(order_type=name), bid=4_900, ask=5_100)
+    scenario.trade(20.5, 100_090.0)
+    placed = rows(scenario.go(), CommandKind.CMD_PLACE)
+    assert list(placed["order_type"]) == [code]
+
+
+def test_other_order_types_are_refused_at_construction():
+    with pytest.raises(ValueError, match="GTC"):
+        LatencyArb(order_type="GTC")
+
+
+def test_an_unknown_fee_schedule_leaves_no_edge_to_show():
+    from scenario import make_spec
+
+    scenario = Scenario([LatencyArb()], spec=make_spec(fee_rate_ppm=None))
+    scenario.warm(bid=4_900, ask=5_100)
+    assert len(jump(scenario, 100_090.0)) == 0
+    assert math.isnan(scenario.market.gate_rows(0)[GATES["edge"]][0])
