@@ -51,7 +51,7 @@ def extensions() -> list[Extension]:
         Extension(
             f"polybot._fast.{name}",
             [f"polybot/_fast/{name}.pyx"],
-            extra_compile_args=["-O1", "-g"] if DEBUG else ["-O3", "-fno-math-errno", *HARDENED],
+            extra_compile_args=["-O1", "-g"] if DEBUG else ["-O3", "-g0", "-fno-math-errno", *HARDENED],
             libraries=["m"],
         )
         for name in names

@@ -16,7 +16,7 @@ from polybot._fast.state import SpotState
 from polybot._fast.strategy import Strategy
 from polybot._fast.vol import SampledEwmaVol, TickEwmaVol, Volatility
 from polybot._fast.vwap import RollingVwap
-from polybot.config import Config, ModelConfig, RiskConfig, StrategyConfig
+from polybot.config import Config, ModelConfig, ParamValue, RiskConfig, StrategyConfig
 from polybot.errors import ConfigError
 
 __all__ = ["build_engine", "build_strategies", "hard_ceilings"]
@@ -61,11 +61,7 @@ def build_strategies(
     made = []
     for name in sorted(configs):
         item = configs[name]
-        params = {
-            key: value * risk.size_cap_scale if key.startswith("size_cap") and key.endswith("frac") else value
-            for key, value in item.params.items()
-            if isinstance(value, int | float | str)
-        }
+        params = {key: _scaled(key, value, risk.size_cap_scale) for key, value in item.params.items()}
         cls = _load(name, item.target)
         try:
             strategy = cls(**params, enabled=item.enabled, edge_se_multiple=model.edge_se_multiple)
@@ -75,6 +71,13 @@ def build_strategies(
             raise ConfigError(f"strategy.{name} makes a strategy called {strategy.name}: names must agree")
         made.append(strategy)
     return made
+
+
+def _scaled(key: str, value: ParamValue, scale: float) -> ParamValue:
+    """Size caps (`size_cap*_frac`) follow the risk table's scale, everything else is as written."""
+    if isinstance(value, float) and key.startswith("size_cap") and key.endswith("_frac"):
+        return value * scale
+    return value
 
 
 def hard_ceilings(environ: Mapping[str, str] = os.environ) -> tuple[int, int]:

@@ -10,9 +10,8 @@ record only marks.  Called by polybot.trader, one task per window.
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from polybot._fast.event import EventKind
 from polybot._fast.pricing import winner
@@ -72,22 +71,14 @@ class WindowCycle:
                 socket.cancel()
         await self._settle(spec, index, strike)
 
-    def on_oracle_tick(self, row: Mapping[str, Any]) -> None:
-        """Offer one oracle event to the captures of start and end."""
-        if row["kind"] not in (EventKind.EV_ORACLE_SPOT, EventKind.EV_ORACLE_TWAP):
-            return
+    def on_oracle_tick(
+        self, kind: int, value: float, venue_ns: int, recv_ns: int, *, window_s: int, sequenced: bool
+    ) -> None:
+        """Offer one oracle tick to the captures of start and end."""
         for capture in (self._opening, self._closing):
-            if capture is None:
-                continue
-            strike = capture.on_oracle_tick(
-                int(row["kind"]),
-                float(row["x"]),
-                int(row["venue_ns"]),
-                int(row["recv_ns"]),
-                window_s=int(row["i"]) if row["kind"] == EventKind.EV_ORACLE_TWAP else 0,
-                seq=int(row["seq"]),
-            )
-            if strike is not None:
+            if capture is not None and capture.on_oracle_tick(
+                kind, value, venue_ns, recv_ns, window_s=window_s, sequenced=sequenced
+            ):
                 self._captured.set()
 
     # -- discover, join ---------------------------------------------------------------------------------------
@@ -120,7 +111,9 @@ class WindowCycle:
         trader.inbox.market_opened(index, spec, now_ns=self._clock.now_ns())
         self._opening = StrikeCapture(spec)
         self._closing = StrikeCapture(_at_end(spec))
-        self.feed = MarketFeed(trader.config.venue, trader.config.feeds, sink=trader.feed_events)
+        self.feed = MarketFeed(
+            trader.config.venue.market_ws_url, trader.config.feeds, sink=trader.feed_events
+        )
         self.feed.add_market(index, spec)
         return index
 

@@ -129,6 +129,7 @@ class Runner:
             wire_ns=recv_ns - venue_ns if venue_ns else None,
             decode_ns=max(0, decoded - receipt),
             decide_ns=decided - decoded,
+            market=events.market_at(0),
         )
 
     def _tell_feeds(self, commands: CommandBuffer) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from polybot._fast.event import CommandKind, EventBuffer, EventKind, FeedId, FeedState, OperatorCode
+from polybot._fast.event import CommandKind, EventBuffer, EventKind, FeedState, OperatorCode
 from polybot.assembly import build_engine
 from polybot.clock import Clock
 from polybot.config import Config
@@ -99,8 +99,16 @@ class Trader:
             gateway=self.gateway.execute,
             on_feed_command=self._on_feed_command,
         )
-        self.spot_feed = SpotFeed(config.venue, config.asset, config.feeds, clock=clock, sink=self.feed_events)
-        self.oracle_feed = OracleFeed(config.venue, config.asset, config.feeds, sink=self._on_oracle_events)
+        self.spot_feed = SpotFeed(
+            config.venue.spot_ws_urls, config.asset.spot_symbol, config.feeds, sink=self.feed_events
+        )
+        self.oracle_feed = OracleFeed(
+            config.venue.rtds_url,
+            config.asset.oracle_symbol,
+            config.feeds,
+            sink=self.feed_events,
+            on_tick=self._on_oracle_tick,
+        )
         self._user_feed = UserFeed(
             config.venue.user_ws_url,
             config.feeds,
@@ -112,6 +120,7 @@ class Trader:
         self._cycles: dict[int, WindowCycle] = {}
         self._next_index = 0
         self._group: asyncio.TaskGroup | None = None
+        self._user_connected = False
         self._reconciled = False
         self._entries_closed_by = ""
         self._halts: tuple[bool, bool, bool] = (False, False, False)
@@ -130,11 +139,11 @@ class Trader:
         events.add(kind, recv_ns=self.clock.now_ns(), **fields)
         self._runner.feed(events)
 
-    def _on_oracle_events(self, events: EventBuffer) -> None:
-        self._runner.feed(events)
-        for row in events.to_numpy():
-            for cycle in tuple(self._cycles.values()):
-                cycle.on_oracle_tick(row)
+    def _on_oracle_tick(
+        self, kind: int, value: float, venue_ns: int, recv_ns: int, *, window_s: int, sequenced: bool
+    ) -> None:
+        for cycle in self._cycles.values():
+            cycle.on_oracle_tick(kind, value, venue_ns, recv_ns, window_s=window_s, sequenced=sequenced)
 
     def _on_feed_command(self, kind: int, market: int) -> None:
         cycle = self._cycles.get(market)
@@ -207,15 +216,15 @@ class Trader:
         lasting.append(create(self._reconcile_regularly()))
 
     async def _warm_up(self) -> None:
-        """Fill the estimators from the exchange's recent trades; without them they warm up live."""
-        if self.config.feeds.warm_trades == 0:
-            return
-        try:
-            events = await self.spot_feed.warm_start(self.wires.http, self.config.venue.spot_rest_urls)
-        except VenueError as error:
-            self.notice("WARNING", f"no warm start, estimators warm up live: {error}")
-            return
-        self.feed_events(events)
+        """Fill the estimators from the exchange's recent past; without it they warm up live."""
+        venue = self.config.venue
+        events = await self.spot_feed.warm_start(
+            self.wires.http, venue.spot_rest_urls, self.clock.now_ns(), timeout_s=venue.request_timeout_s
+        )
+        if len(events):
+            self.feed_events(events)
+        else:
+            self.notice("WARNING", "no warm start: the estimators warm up live")
 
     async def _wait_stopped(self) -> None:
         await self._stopping.wait()
@@ -352,15 +361,16 @@ class Trader:
             return
         if report.strangers:
             self.notice("ERROR", f"{len(report.strangers)} open orders are not ours: {', '.join(report.strangers)}")
-        self._reconciled = self._user_feed.connected and not report.strangers
+        self._reconciled = self._user_connected and not report.strangers
 
     def _on_user_connected(self) -> None:
+        self._user_connected = True
         self.spawn(self.reconcile())
 
     def _on_user_state(self, events: EventBuffer) -> None:
         for row in events.to_numpy():
-            if row["i"] == FeedId.FEED_USER and row["j"] == FeedState.FS_DISCONNECTED:
-                self._reconciled = False
+            if row["j"] == FeedState.FS_DISCONNECTED:
+                self._user_connected = self._reconciled = False
         self._runner.feed(events)
 
     def notice(self, level: str, text: str) -> None:

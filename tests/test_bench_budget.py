@@ -33,10 +33,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> "subprocess.CompletedP
     (folder / "conftest.py").write_text((ROOT / "bench" / "conftest.py").read_text())
     (folder / "bench_scratch.py").write_text(BENCH)
     (folder / "pytest.ini").write_text("[pytest]\npython_files = bench_*.py\npython_functions = bench_*\n")
+    # Under pytest-xdist the inner run would take itself for a worker.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "--benchmark-only", "-q", "-p", "no:cacheprovider", str(folder)],
         cwd=folder,
-        env={**os.environ, "POLYBOT_BENCH_SHORT": "1"},
+        env={**environment, "POLYBOT_BENCH_SHORT": "1"},
         capture_output=True,
         text=True,
         timeout=120,

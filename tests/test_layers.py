@@ -27,7 +27,7 @@ LAYERS = (
     (r"polybot\.market\.(spec|window)", 1),
     (r"polybot\.(feeds|gateway|sim|telemetry|market|strategies)(\..*)?", 2),
     (r"polybot\.(runner|record|backtest|analyze)(\..*)?", 3),
-    (r"polybot\.(daemon|harness|cli|compose|__main__)(\..*)?", 4),
+    (r"polybot\.(assembly|cycle|daemon|harness|trader|cli|compose|__main__)(\..*)?", 4),
 )
 # Third-party libraries and the only modules that may import them.
 OWNERS = {
@@ -45,7 +45,7 @@ OWNERS = {
     "picows": r"polybot\.(feeds\.connection|sim\..*)",
     "polymarket": r"polybot\.wallet.*",
     "telegram": r"polybot\.telemetry\.telegram",
-    "uvloop": r"polybot\.cli",
+    "uvloop": r"polybot\.(cli|sim\.process)",
 }
 # Modules of the standard library that are somebody's privilege.
 STDLIB_OWNERS = {

@@ -35,7 +35,7 @@ TEXTS = [
 ]
 # The guards: the only places that may catch everything, each to keep one failure from spreading.
 BROAD_CATCH = (
-    r"polybot/(daemon|harness|runner)(/.*)?\.py|polybot/feeds/(connection|fallback)\.py"
+    r"polybot/(daemon|harness|runner|trader)(/.*)?\.py|polybot/feeds/(connection|fallback)\.py"
     r"|polybot/gateway/clob\.py|polybot/(telemetry|sim)/.*\.py|polybot/_fast/engine\.pyx"
 )
 # Split, so that this file does not contain what it forbids.

@@ -284,7 +284,7 @@ cdef inline bint simple_decimal(const Token* t, uint64_t* mantissa, int* frac) n
     cdef const char* p = t.p
     cdef int k, point = -1
     cdef uint64_t m = 0
-    if t.kind > TOK_NUMBER or t.n <= 0 or t.n > PLAIN_DIGITS:
+    if (t.kind != TOK_STRING and t.kind != TOK_NUMBER) or t.n <= 0 or t.n > PLAIN_DIGITS:
         return False
     if not is_digit(p[0]) or not is_digit(p[t.n - 1]) or (p[0] == c"0" and t.n > 1 and p[1] != c"."):
         return False

@@ -8,6 +8,7 @@ Called by decode_spot, decode_clob and decode_oracle; from Python only through `
 """
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
@@ -16,7 +17,7 @@ from polybot._fast.event cimport F_END
 
 
 cdef extern from "Python.h":
-    double PyOS_string_to_double(const char* s, char** endptr, object overflow) except? -1.0
+    double PyOS_string_to_double(const char* s, char** endptr, PyObject* overflow) except? -1.0
 
 
 ctypedef struct Decimal:
@@ -259,8 +260,8 @@ cdef int slow_double(const Token* t, int shift, double* value) noexcept:
         n += 4
     text[n] = 0
     try:
-        value[0] = PyOS_string_to_double(text, NULL, None)
-    except (ValueError, OverflowError):
+        value[0] = PyOS_string_to_double(text, NULL, NULL)
+    except ValueError:
         return DEC_MALFORMED
     return DEC_OK if isfinite(value[0]) else DEC_MALFORMED
 
@@ -366,6 +367,10 @@ cdef class FrameDecoder:
         """What was read so far, by name."""
         return {"frames": self.frames, "ignored": self.ignored, "malformed": self.malformed,
                 "unsupported": self.unsupported}
+
+
+# Python gets the codes by name, too.
+globals().update(DecodeResult.__members__)
 
 
 # -- for tests --------------------------------------------------------------------------------

@@ -60,7 +60,6 @@ class SpotFeed:
         self._shutdowns = 0
         self._shutdown_ns = 0
         self._rejected = 0  # frames the decoder had held for old at the last silence
-        self._payloads = 0
         self._silences = 0
         self._warm_errors = 0
 
@@ -79,15 +78,17 @@ class SpotFeed:
 
     def on_payload(self, payload: bytes, recv_ns: int) -> None:
         """Decode one frame and hand its events on."""
-        events = self._events
+        events, live = self._events, self._live
         events.reset()
-        self._payloads += 1
         result = self._decode(payload, recv_ns, events)
         if result == DEC_UNSUPPORTED:
             result = self._slow.feed(payload, recv_ns, events)
         if result == DEC_OK:
-            self._live.on_data(recv_ns)
             self._sink(events)
+            if live.stale:
+                live.on_data(recv_ns)
+            else:
+                live.data_ns = recv_ns
         elif self._decoder.shutdowns != self._shutdowns:
             self._shutdowns = self._decoder.shutdowns
             self._shutdown_ns = recv_ns
@@ -110,7 +111,6 @@ class SpotFeed:
         return {
             **self._decoder.counters(),
             **self._slow.counters(),
-            "payloads": self._payloads,
             "silences": self._silences,
             "warm_errors": self._warm_errors,
         }

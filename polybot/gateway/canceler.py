@@ -84,6 +84,8 @@ class Canceler:
         finally:
             order.canceling = False
         if answer is not None:
+            order.cancel_answered = True
+            order.missing = order.order_id in answer.not_canceled
             self._note(answer.canceled)
         self._look(order.order_id)
 

@@ -13,7 +13,15 @@ from collections.abc import Callable, Coroutine, Mapping
 from random import Random
 from typing import Any
 
-from polybot._fast.event import CommandBuffer, CommandKind, EventBuffer, EventKind, OrderStatus, Special
+from polybot._fast.event import (
+    CommandBuffer,
+    CommandKind,
+    EventBuffer,
+    EventFlag,
+    EventKind,
+    OrderStatus,
+    Special,
+)
 from polybot._fast.keccak import keccak_256
 from polybot.clock import Clock
 from polybot.config import GatewayConfig, VenueConfig
@@ -48,6 +56,7 @@ CMD_PLACE, CMD_CANCEL = int(CommandKind.CMD_PLACE), int(CommandKind.CMD_CANCEL)
 CMD_CANCEL_ALL = int(CommandKind.CMD_CANCEL_ALL)
 OS_REJECTED, OS_CANCELED = int(OrderStatus.OS_REJECTED), int(OrderStatus.OS_CANCELED)
 NO_MARKET = int(Special.NO_MARKET)
+F_LOCAL = int(EventFlag.F_LOCAL)
 ACCEPTED_STATUS = {
     "live": int(OrderStatus.OS_LIVE),
     "delayed": int(OrderStatus.OS_DELAYED),
@@ -72,6 +81,7 @@ class ClobGateway:
         sink: Callable[[EventBuffer], None],
         spawn: Spawn,
         on_stage: Callable[[str, int, int], None],
+        on_order_id: Callable[[int, str], None] | None = None,
         session_nonce: bytes = b"",
     ) -> None:
         self._clock = clock
@@ -81,6 +91,7 @@ class ClobGateway:
         self._sink = sink
         self._spawn = spawn
         self._on_stage = on_stage
+        self._on_order_id = on_order_id
         self._nonce = session_nonce or keccak_256(f"{signer.address}|{clock.now_ns()}".encode())[:16]
         self._rest = ClobRest(http, clock, venue, settings)
         self._tracker = OrderTracker()
@@ -95,6 +106,7 @@ class ClobGateway:
             maker_address=signer.funder,
             spawn=spawn,
             emit=sink,
+            on_resolved=self._cancel_if_wanted,
             rng=Random(self._nonce),
         )
         self._canceler = Canceler(
@@ -219,6 +231,8 @@ class ClobGateway:
             self._refuse(command, RejectReason.TOO_MANY_ORDERS)
             return
         self._on_stage("sign", order.order_seq, self._clock.mono_ns())
+        if self._on_order_id is not None:
+            self._on_order_id(order.order_seq, order.order_id)
         self._counters["placed"] += 1
         self._spawn(self._post(order))
         if not order.is_taker:
@@ -276,6 +290,7 @@ class ClobGateway:
             x=float(reason),
             i=OS_REJECTED,
             j=0,
+            flags=F_LOCAL,
         )
         self._sink(out)
 
@@ -344,7 +359,9 @@ class ClobGateway:
                 touched = self._tracker.on_trade(out, raw, now_ns=recv_ns)
             elif raw.get("event_type") == "order":
                 order = self._tracker.on_order_event(out, raw, now_ns=recv_ns)
-                touched = [] if order is None else [order]
+                if order is not None:
+                    order.cancel_answered = False
+                    touched = [order]
         except DecodeError as error:
             name = f"unreadable_{error.code}"
             self._counters[name] = self._counters.get(name, 0) + 1
@@ -355,8 +372,7 @@ class ClobGateway:
 
     def _follow(self, order: TrackedOrder) -> None:
         """Start whatever an order needs next after something was learned of it."""
-        if order.cancel_wanted and not order.cancel_confirmed:
-            self._canceler.start(order)
+        self._cancel_if_wanted(order)
         if order.is_settled or not order.answered:
             return
         if order.is_doubted:
@@ -372,6 +388,10 @@ class ClobGateway:
             self._refusals["CANCEL_OF_NOTHING"] = self._refusals.get("CANCEL_OF_NOTHING", 0) + 1
             return
         self._canceler.start(order)
+
+    def _cancel_if_wanted(self, order: TrackedOrder) -> None:
+        if order.cancel_wanted and not order.cancel_confirmed and not order.cancel_answered:
+            self._canceler.start(order)
 
     async def _cancel_market(self, index: int) -> None:
         market = self._markets.get(index)

@@ -89,7 +89,7 @@ class Reconciler:
                 if order is None:
                     strangers.append(str(row.get("id", "")))
                 else:
-                    order.missing = False
+                    order.missing = order.cancel_answered = False
         except DecodeError as error:
             raise VenueError(f"GET /data/orders: {error}") from error
         finally:

@@ -37,7 +37,7 @@ _NOTHING = -1
 
 
 class Resolver:
-    """Polls for orders; `emit` hands a filled EventBuffer on."""
+    """Polls for orders; `emit` hands events on, `on_resolved` says that nothing is left to ask."""
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Resolver:
         maker_address: str,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         emit: Callable[[EventBuffer], None],
+        on_resolved: Callable[[TrackedOrder], None],
         rng: Random,
     ) -> None:
         self._rest = rest
@@ -58,6 +59,7 @@ class Resolver:
         self._maker_address = maker_address
         self._spawn = spawn
         self._emit = emit
+        self._on_resolved = on_resolved
         self._rng = rng
         self.counters = {"looks": 0, "failed_looks": 0, "given_up": 0, "unreadable": 0}
 
@@ -99,12 +101,14 @@ class Resolver:
                     return
                 last_sum = await self._look(order, last_sum)
                 if self._is_resolved(order):
-                    return
+                    break
                 await self._clock.sleep(self._rng.uniform(self._settings.resolve_min_s / 2, step_s))
                 step_s = min(self._settings.resolve_max_s, 2.0 * step_s)
-            self.counters["given_up"] += 1
+            else:
+                self.counters["given_up"] += 1
         finally:
             order.resolving = False
+        self._on_resolved(order)
 
     def _is_resolved(self, order: TrackedOrder) -> bool:
         """Nothing left to ask: settled, or resting by the venue's word with all its fills known."""

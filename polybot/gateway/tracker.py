@@ -82,6 +82,7 @@ class TrackedOrder:
     answered: bool = False  # the POST is over, one way or the other
     cancel_wanted: bool = False
     canceling: bool = False  # a DELETE is under way
+    cancel_answered: bool = False  # the venue answered it; asked again only when the order shows up alive
     cancel_confirmed: bool = False  # the venue said it ended, not with how much matched
     missing: bool = False  # the venue's open orders did not list it
     resolving: bool = False

@@ -115,6 +115,7 @@ class Exchange:
         assert market.winner is None, "market resolved twice"
         self.close_market(name, now_ns, reason=CANCELED_RESOLVED)
         market.winner = winner_outcome
+        self.ledger.write("resolve", now_ns, market=market.condition_id, winner=winner_outcome)
         for account in self.accounts:
             if market.condition_id in account.shares:
                 up, down, paid = self._life.clearing.pay_out(account, market, winner_outcome)

@@ -2,7 +2,7 @@
 
 Owns one JSON object per line, all quantities integers (micro-USD, micro-shares, ticks, ns).
 Kinds ("k"): ledger, account, market, order (accepted), reject, end (of an order), leg, trade (status),
-settle (position and payout of every account, the venue's own traders too).  Matches between two of
+resolve, settle (position and payout of every account, the venue's own traders too).  Matches between two of
 the venue's own traders are not written one by one.  Must not interpret.  Written by the exchange; read by the checker.
 """
 

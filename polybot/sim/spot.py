@@ -151,7 +151,7 @@ class SpotMarket:
         cut_ns = now_ns + self._cut_ns
         session.timers = [
             self._scheduler.at(cut_ns - SHUTDOWN_NOTICE_NS, partial(self._announce_cut, session, cut_ns)),
-            self._scheduler.at(cut_ns, partial(setattr, session, "close_reason", "24 h")),
+            self._scheduler.at(cut_ns, partial(setattr, session, "close_reason", f"{CLOSE_CUT} 24 h")),
         ]
         return session
 

@@ -78,8 +78,8 @@ class Settlement:
         trade = Trade(trade_id, order.market, order, legs, now_ns, now_ns, transaction_hash)
         if not order.account.is_internal:
             trade.parties.append((order.account, True))
-        for leg in legs:
-            self._write_leg(trade, leg)
+        for index, leg in enumerate(legs):
+            self._write_leg(trade, index, leg)
             known = any(leg.maker is account for account, _ in trade.parties)
             if not leg.maker.is_internal and not known:
                 trade.parties.append((leg.maker, False))
@@ -96,12 +96,13 @@ class Settlement:
         self._ledger.write("trade", trade.update_ns, trade=trade.trade_id, status=status)
         self._publish(trade)
 
-    def _write_leg(self, trade: Trade, leg: TradeLeg) -> None:
+    def _write_leg(self, trade: Trade, index: int, leg: TradeLeg) -> None:
         order = trade.taker_order
         self._ledger.write(
             "leg",
             trade.match_ns,
             trade=trade.trade_id,
+            leg=index,
             market=trade.market.condition_id,
             ushares=leg.ushares,
             taker=order.account.name,

@@ -24,7 +24,7 @@ from polybot.config import AssetConfig, IntervalConfig, VenueConfig
 from polybot.market.window import window_at
 from polybot.sim.clob_rest import ClobRest
 from polybot.sim.clob_ws import MarketChannel, UserChannel
-from polybot.sim.exchange import Exchange, ExchangeSettings
+from polybot.sim.exchange import Exchange
 from polybot.sim.fair import FairModel
 from polybot.sim.faults import FaultPlan
 from polybot.sim.gamma import GammaApi
@@ -36,6 +36,7 @@ from polybot.sim.path import NS
 from polybot.sim.rtds import OracleWire
 from polybot.sim.scheduler import Scheduler
 from polybot.sim.seeds import digest, private_key, stream
+from polybot.sim.settings import ExchangeSettings
 from polybot.sim.spot import SpotMarket
 from polybot.sim.spot_rest import SpotRest
 from polybot.sim.takers import NoiseTakers, add_informed_takers

@@ -19,6 +19,8 @@ from polybot.telemetry.records import (
     GateCompare,
     Record,
     clock_text,
+    denial_text,
+    expected_price_text,
     iso_text,
     money_text,
     order_status_text,
@@ -100,7 +102,7 @@ def signal_line(record: Record, strategy: str, status: str) -> str:
     facts = facts_text(
         edge=f"{record.edge:+.4f}",
         fair=f"{record.fair:.4f}",
-        price=price_text(record.price_ticks),
+        price=expected_price_text(record),
         confidence=f"{record.confidence:.2f}",
         size=f"{record.size_frac:.2%}",
         order=record.order_seq,
@@ -147,11 +149,15 @@ def diagnostic_lines(
     *,
     strategies: Sequence[str],
     gate_names: Mapping[str, Sequence[str]],
+    denials: tuple[str, ...],
     ages_s: Mapping[str, float],
     latency: Iterable[StageStats],
 ) -> list[str]:
     """The 10 s block of one market; the first line is its heading."""
     lines = _state_lines(block.record, block.log.strike_source)
+    # In a diagnostic `strategy` is the denial that keeps every strategy of this market from being asked.
+    if block.record.strategy:
+        lines.append(f"{INDENT}entries blocked: {denial_text(block.record.strategy, denials)}")
     lines.append(f"{INDENT}ages {_ages_text(ages_s)}")
     stages = [f"{line.name} {us_text(line.p50_us)}/{us_text(line.p99_us)}" for line in latency]
     if stages:

@@ -14,6 +14,7 @@ from pathlib import Path
 from polybot.telemetry.records import (
     Record,
     denial_text,
+    expected_price_text,
     number_text,
     order_status_text,
     order_type_text,
@@ -154,7 +155,7 @@ def signal_cells(record: Record, strategy: str, denials: tuple[str, ...], eval_n
         outcome_text(record.outcome),
         number_text(record.edge),
         number_text(record.fair),
-        price_text(record.price_ticks),
+        expected_price_text(record),
         number_text(record.confidence),
         number_text(record.size_frac),
         number_text(record.spot),

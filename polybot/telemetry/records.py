@@ -25,6 +25,7 @@ __all__ = [
     "Record",
     "clock_text",
     "denial_text",
+    "expected_price_text",
     "fraction_text",
     "iso_text",
     "money_text",
@@ -160,6 +161,11 @@ def _decimal_text(value: int, scale: int, digits: int) -> str:
 def price_text(price_ticks: int) -> str:
     """Price in USD from ticks of 1e-4, exact."""
     return _decimal_text(price_ticks, TICKS_PER_USD, 4)
+
+
+def expected_price_text(record: Record) -> str:
+    """Price a signal expects to pay per share (its average over the levels), exact; else its limit price."""
+    return _decimal_text(record.usd, MICRO, 6) if record.usd else price_text(record.price_ticks)
 
 
 def shares_text(shares_micro: int) -> str:

@@ -485,6 +485,7 @@ class TelemetryWriter:
             block,
             strategies=self._strategies,
             gate_names=self._gates,
+            denials=self._denials,
             ages_s=self._ages_s,
             latency=[line for line in self.latency.table() if line.name in _CONSOLE_LATENCY],
         )

@@ -5,16 +5,20 @@ import gzip
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from polybot._fast.event import EventFlag, EventKind, FeedId, Side
 from polybot.config import FeedsConfig
 from polybot.errors import VenueUnavailable
 from polybot.feeds.binance import SpotFeed
+from polybot.feeds.connection import Connection
 from polybot.transport import HttpResponse
 from tests.feeds.collect import NS, T0_NS, Collector, Sent
+from tests.feeds.peer import WAIT_S, clock, listen, peer_of, running
 
 URLS = ("wss://data-stream.binance.vision", "wss://stream.binance.com:9443/")
 SETTINGS = FeedsConfig(spot_silence_s=5.0, warm_trades=1_000)
@@ -85,7 +89,7 @@ def test_second_socket_brings_no_trade_twice_and_a_hole_is_flagged() -> None:
     assert [int(row["seq"]) for row in trades] == [1, 2, 3, 6]
     assert [bool(row["flags"] & EventFlag.F_GAP) for row in trades] == [False, False, False, True]
     counters = feed.counters()
-    assert (counters["duplicates"], counters["gaps"], counters["payloads"]) == (2, 1, 6)
+    assert (counters["duplicates"], counters["gaps"], counters["frames"]) == (2, 1, 6)
 
 
 def test_frame_the_scanner_refuses_takes_the_slow_path() -> None:
@@ -286,3 +290,36 @@ def test_warm_start_can_be_turned_off() -> None:
     http = RestHttp()
     _, rows = warm(http, FeedsConfig(warm_trades=0))
     assert (rows, http.asked) == ([], [])
+
+
+def test_rollover_at_a_shutdown_notice_loses_and_repeats_no_trade() -> None:
+    """Over real sockets: every trade goes out on every open socket; the engine sees each once."""
+
+    async def scenario() -> None:
+        async with peer_of(listen, path="/stream") as peer:
+            sink = Collector()
+            feed = SpotFeed((peer.base,), "BTCUSDT", FeedsConfig(spot_silence_s=60.0), sink=sink)
+            connection = Connection(feed, clock(), FeedsConfig(), rng=Random(1))
+            number = 0
+            async with running(connection), asyncio.timeout(WAIT_S):
+                await peer.sockets.reach(1)
+                while connection.disconnects < 2:
+                    number += 1
+                    frames = [trade(number)]
+                    if number in (20, 400):
+                        frames.append(SHUTDOWN)
+                    for socket in tuple(peer.sockets.items):
+                        assert isinstance(socket, web.WebSocketResponse)
+                        for frame in frames:
+                            if not socket.closed:
+                                await socket.send_bytes(frame)
+                    await asyncio.sleep(0.001)
+            trades = [int(row["seq"]) for row in sink.of(EventKind.EV_SPOT_TRADE)]
+            assert trades == list(range(1, len(trades) + 1))
+            assert len(trades) >= number - 10
+            assert connection.rollovers == 2
+            assert feed.counters()["gaps"] == 0
+            assert feed.counters()["duplicates"] > 0
+            assert sink.states() == ["CONNECTED", "DISCONNECTED"]
+
+    asyncio.run(scenario())

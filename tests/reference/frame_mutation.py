@@ -86,9 +86,10 @@ def _spell(value: Any, rng: random.Random, wild: float) -> str:
             rng.shuffle(members)
         if rng.random() < wild / 2:
             members.insert(rng.randint(0, len(members)), _unknown_member(rng))
-        return _joined(
-            "{}", [_gap(rng, wild).join((_text(k, rng, wild / 8), ":")) + _pad(v, rng, wild) for k, v in members], rng, wild
-        )
+        parts = [
+            f"{_text(name, rng, wild / 8)}{_gap(rng, wild)}:{_pad(item, rng, wild)}" for name, item in members
+        ]
+        return _joined("{}", parts, rng, wild)
     if isinstance(value, list | tuple):
         return _joined("[]", [_pad(item, rng, wild) for item in value], rng, wild)
     return json.dumps(value)
@@ -123,7 +124,7 @@ def _unknown_member(rng: random.Random) -> Member:
     value = rng.choice(UNKNOWN)
     for _ in range(rng.choice((0, 0, 0, 3, 45))):
         value = [value] if rng.random() < 0.5 else Obj([("n", value)])
-    return rng.choice(names), value
+    return rng.choice(names), Raw(_spell(value, rng, 0.0))
 
 
 def distort(frame: Obj, rng: random.Random) -> Obj:

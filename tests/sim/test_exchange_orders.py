@@ -1,7 +1,7 @@
 """Orders through the REST surface: delay, matching, each refusal, cancels, user events."""
 
 import pytest
-from sim.desk import BUY, DOWN, KEY, NS, OTHER_KEY, SELL, SHARE, UP, Desk, Wallet
+from sim.desk import BUY, DOWN, NS, OTHER_KEY, SELL, SHARE, UP, Desk, Wallet
 
 FEE_52 = 174_720  # 10 shares at 0.52: 10 * 0.07 * 0.52 * 0.48 = 0.17472 USD
 
@@ -417,4 +417,3 @@ def test_wallet_of_the_other_key_sees_nothing_of_this_one(desk, wallet):
     assert socket.read() == []
     assert other.call("GET", f"/data/order/{answer['orderID']}")[0] == 404
     assert other.call("DELETE", "/order", {"orderID": answer["orderID"]})[1]["canceled"] == []
-    assert KEY != OTHER_KEY

@@ -1,0 +1,227 @@
+"""Composition root of a live run: process, clock, sockets, telemetry, signals; polybot.trader does the trading.
+
+Owns start and end: the embedded venue's process (venue=sim), the account's key, the telemetry thread, SIGINT
+and SIGTERM, the end summary and the exit code.  Close order: feeds and engine (inside the trader), gateway,
+telemetry, venue process.  Called by polybot.cli.
+
+Exit codes: 0 done, 1 failed or refused by the venue, 4 stopped with orders that may still be open,
+70 our own state contradicts itself.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from polybot import __version__
+from polybot._fast.ring import CommandRing
+from polybot._fast.risk import Denial
+from polybot.clock import Clock, wall_clock
+from polybot.config import Config, FeedsConfig
+from polybot.errors import ConfigError, InvariantBroken, PolybotError, VenueError
+from polybot.feeds.connection import Connection
+from polybot.gateway.http import AiohttpClient
+from polybot.gateway.signer import Signer, parse_private_key
+from polybot.sim.checker import compare
+from polybot.sim.process import SimInfo, SimProcess, fetch_info
+from polybot.telemetry.banner import banner_lines
+from polybot.telemetry.console import Console
+from polybot.telemetry.inbox import TelemetryInbox
+from polybot.telemetry.log import configure_logging
+from polybot.telemetry.redact import Redactor
+from polybot.telemetry.thread import TelemetryThread
+from polybot.telemetry.writer import TelemetryWriter
+from polybot.trader import RunSummary, Trader, Wires
+from polybot.transport import Feed
+
+__all__ = ["run"]
+
+_Run = Coroutine[Any, Any, None]
+
+EXIT_OK, EXIT_FAILED, EXIT_ORDERS_OPEN, EXIT_INVARIANT, EXIT_INTERRUPTED = 0, 1, 4, 70, 130
+# A busy telemetry thread holds the interpreter at most this long at a time (5 ms by default: too long for a loop).
+SWITCH_INTERVAL_S = 0.0001
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where this run trades: settings with addresses filled in, its clock, its account."""
+
+    config: Config
+    clock: Clock
+    signer: Signer
+    sim: SimProcess | None = None
+    ledger_path: Path | None = None
+    facts: tuple[str, ...] = ()
+
+
+async def run(config: Config) -> int:
+    """Trade as configured until done or told to stop; returns the exit code."""
+    _check_supported(config)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    out_dir = Path(config.telemetry.out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    redactor = Redactor()
+    logs = configure_logging(config.telemetry, redactor, stderr=sys.stderr)
+    http = AiohttpClient(config.gateway)
+    await http.open()
+    place: _Place | None = None
+    try:
+        place = await _find_place(config, http, redactor, out_dir)
+        return await _trade(place, http, redactor)
+    except VenueError as error:
+        sys.stderr.write(f"polybot: the venue refused this run: {error}\n")
+        return EXIT_FAILED
+    finally:
+        await http.close()
+        if place is not None and place.sim is not None:
+            await place.sim.stop()
+        logs.close()
+
+
+def _check_supported(config: Config) -> None:
+    """Refuse what this version cannot do truthfully."""
+    if config.mode.name == "paper":
+        raise ConfigError("mode=paper is not allowed: simulated fills are not built yet; use venue=sim mode=live")
+    if config.venue.name != "sim":
+        raise ConfigError(
+            f"venue={config.venue.name} is not allowed: real orders need a passing doctor and a journal, "
+            "which are not built yet; use venue=sim"
+        )
+
+
+async def _find_place(config: Config, http: AiohttpClient, redactor: Redactor, out_dir: Path) -> _Place:
+    """Start the embedded venue, or join the one named by venue.attach."""
+    if config.venue.attach:
+        info = await fetch_info(http, config.venue.attach)
+        return _place_at(config, info, redactor)
+    folder = out_dir / "sim"
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(wall_clock().now_ns() / 1e9))}-{os.getpid()}"
+    ledger_path = folder / f"{stem}.ledger"
+    sim = await SimProcess.start(config, ledger_path=ledger_path, log_path=folder / f"{stem}.log")
+    place = _place_at(config, sim.info, redactor)
+    place.sim, place.ledger_path = sim, ledger_path
+    return place
+
+
+def _place_at(config: Config, info: SimInfo, redactor: Redactor) -> _Place:
+    redactor.register(info.private_key)
+    venue = info.venue(config.venue)
+    signer = Signer(parse_private_key(info.private_key), venue=venue)
+    facts = tuple(f"{name}={value}" for name, value in info.facts.items())
+    return _Place(replace(config, venue=venue), info.clock(), signer, facts=facts)
+
+
+async def _trade(place: _Place, http: AiohttpClient, redactor: Redactor) -> int:
+    config, clock = place.config, place.clock
+    inbox = TelemetryInbox(CommandRing(config.telemetry.queue_records))
+    trader = Trader(
+        config,
+        clock,
+        Wires(http=http, drive=_driver(clock, config.feeds, inbox)),
+        signer=place.signer,
+        inbox=inbox,
+    )
+    console = Console(
+        sys.stdout,
+        mode=config.telemetry.console,
+        environ=os.environ,
+        scrub=redactor.scrub,
+        refresh_ms=config.telemetry.console_refresh_ms,
+    )
+    console.plain(
+        banner_lines(
+            mode=config.mode,
+            venue=config.venue,
+            interval=config.interval,
+            asset=config.asset,
+            risk=config.risk,
+            strategies=config.strategy,
+            version=__version__,
+        )
+    )
+    strategies = trader.engine.strategies
+    writer = TelemetryWriter(
+        config.telemetry,
+        [strategy.name for strategy in strategies],
+        clock,
+        source=inbox,
+        console=console,
+        gates={strategy.name: strategy.gate_names for strategy in strategies},
+        denials=[denial.name for denial in Denial],
+        scrub=redactor.scrub,
+        on_error=_log_telemetry_error,
+    )
+    thread = TelemetryThread(writer, on_error=_log_telemetry_error, every_s=config.telemetry.flush_ms / 1000.0)
+    thread.start()
+    try:
+        code, summary = await _run_until_told(trader)
+    finally:
+        thread.stop()
+    if place.ledger_path is not None and place.sim is not None:
+        await place.sim.stop()
+        code = _check_ledger(place.ledger_path, Path(config.telemetry.out_dir), console) or code
+    return EXIT_ORDERS_OPEN if summary.orders_may_be_open else code
+
+
+async def _run_until_told(trader: Trader) -> tuple[int, RunSummary]:
+    """Run the trader with SIGINT and SIGTERM wired: the first stops it in order, the second at once."""
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if trader.stopping:
+            os._exit(EXIT_INTERRUPTED)
+        trader.notice("WARNING", "stopping: no new orders, cancelling what rests (again: exit at once)")
+        trader.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    code = EXIT_OK
+    try:
+        await trader.run()
+    except* InvariantBroken as broken:
+        sys.stderr.write(f"polybot: internal contradiction, stopped: {_first_text(broken)}\n")
+        code = EXIT_INVARIANT
+    except* PolybotError as errors:
+        sys.stderr.write(f"polybot: stopped: {_first_text(errors)}\n")
+        code = code or EXIT_FAILED
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+    return code, trader.summary
+
+
+def _first_text(group: BaseExceptionGroup[BaseException]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
+
+
+def _driver(clock: Clock, settings: FeedsConfig, inbox: TelemetryInbox) -> Callable[[Feed, float], _Run]:
+    def alarm(code: str, text: str) -> None:
+        inbox.notice("WARNING", f"{code}: {text}", now_ns=clock.now_ns())
+
+    def drive(feed: Feed, rollover_s: float) -> _Run:
+        return Connection(feed, clock, settings, rollover_s=rollover_s, on_alarm=alarm).run()
+
+    return drive
+
+
+def _log_telemetry_error(error: Exception) -> None:
+    logger.error("telemetry failed error={}", f"{type(error).__name__}: {error}")
+
+
+def _check_ledger(ledger_path: Path, out_dir: Path, console: Console) -> int:
+    """After the run: does the venue's own ledger say what our files say? 0 when it does."""
+    report = compare(ledger_path, out_dir)
+    console.plain(["", "venue's own ledger against our books:", *report.text().splitlines()])
+    return EXIT_OK if report.is_ok else EXIT_FAILED

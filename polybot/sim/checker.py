@@ -1,0 +1,269 @@
+"""Compares the venue's ledger with what polybot wrote of the same run: every fill, every cent.
+
+Reads the ledger file and the CSV files below the run folder (<interval>/<slug>/fills.csv and
+orders.csv, <interval>/markets.csv); changes nothing.  Everything is integers: micro-USD,
+micro-shares, ticks.  A fill is one leg of one trade for one order, identified as the gateway does
+it: the low 52 bits of keccak("trade id|order id|leg index").  Run after a run, never during it.
+"""
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from polybot._fast.keccak import keccak_256
+from polybot.sim.ledger import Row, read_ledger
+from polybot.sim.markets import BUY
+from polybot.sim.messages import OUTCOMES
+
+__all__ = ["CheckReport", "MarketSums", "VenueFill", "account_pnl", "compare"]
+
+SIDES = ("Buy", "Sell")  # as polybot writes them
+UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")  # characters polybot replaces in folder names
+KEY_MASK = (1 << 52) - 1
+MAX_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class VenueFill:
+    """One leg as one order's owner should have booked it; cost is with fee, negative for proceeds."""
+
+    key: int
+    order_id: str
+    market: str
+    outcome: int
+    side: int
+    price_ticks: int
+    ushares: int
+    fee: int
+    cost: int
+
+
+@dataclass(slots=True)
+class MarketSums:
+    """Money of one account in one market, micro-USD."""
+
+    cost: int = 0
+    fees: int = 0
+    payout: int = 0
+
+    @property
+    def pnl(self) -> int:
+        return self.payout - self.cost
+
+
+@dataclass(slots=True)
+class CheckReport:
+    """What was compared and every difference found."""
+
+    orders: int = 0
+    fills: int = 0
+    markets: int = 0
+    venue: MarketSums = field(default_factory=MarketSums)
+    polybot: MarketSums = field(default_factory=MarketSums)
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def is_ok(self) -> bool:
+        return not self.differences
+
+    def text(self) -> str:
+        """The report for people."""
+        lines = [
+            f"{self.orders} orders, {self.fills} fills, {self.markets} settled markets compared",
+            f"venue   cost {self.venue.cost} fees {self.venue.fees} payout {self.venue.payout} pnl {self.venue.pnl}",
+            f"polybot cost {self.polybot.cost} fees {self.polybot.fees} payout {self.polybot.payout} "
+            f"pnl {self.polybot.pnl} (micro-USD)",
+            f"{len(self.differences)} differences",
+            *self.differences[:MAX_SHOWN],
+        ]
+        return "\n".join(lines)
+
+
+def compare(ledger_path: Path, run_dir: Path, *, account: str | None = None) -> CheckReport:
+    """Compare one account's venue history with polybot's files; account None: the only one with a key.
+
+    Raises ValueError when the ledger is no ledger or names several accounts and none was chosen.
+    """
+    rows = read_ledger(ledger_path)
+    account = account or _only_account(rows)
+    report = CheckReport()
+    slugs = {row["market"]: row["slug"] for row in rows if row["k"] == "market"}
+    fills = {fill.key: fill for fill in _venue_fills(rows, account)}
+    _compare_fills(report, fills, _FileRows(run_dir, slugs.values()))
+    _compare_orders(report, rows, account, _FileRows(run_dir, slugs.values()))
+    _compare_markets(report, rows, account, _FileRows(run_dir, slugs.values()))
+    return report
+
+
+def account_pnl(rows: Iterable[Row], account: str) -> dict[str, int]:
+    """PnL per condition_id of settled markets, micro-USD, from ledger rows alone."""
+    rows = list(rows)
+    settled = {row["market"] for row in rows if row["k"] == "resolve"}
+    return {market: sums.pnl for market, sums in _venue_sums(rows, account).items() if market in settled}
+
+
+# ---- the venue's side
+
+
+def _only_account(rows: list[Row]) -> str:
+    names = [str(row["account"]) for row in rows if row["k"] == "account"]
+    if len(names) != 1:
+        raise ValueError(f"the ledger has {len(names)} accounts with a key: name one")
+    return names[0]
+
+
+def _fill_key(row: Row, order_id: str) -> int:
+    digest = keccak_256(f"{row['trade']}|{order_id}|{row['leg']}".encode())
+    return int.from_bytes(digest[:8], "big") & KEY_MASK
+
+
+def _venue_fills(rows: Iterable[Row], account: str) -> Iterator[VenueFill]:
+    for row in rows:
+        for role in ("taker", "maker") if row["k"] == "leg" else ():
+            if row[role] != account:
+                continue
+            order_id, side = row[f"{role}_order"], row[f"{role}_side"]
+            fee = row["fee"] if role == "taker" else 0
+            usd = row[f"{role}_usd"]
+            yield VenueFill(
+                key=_fill_key(row, order_id),
+                order_id=order_id,
+                market=row["market"],
+                outcome=row[f"{role}_outcome"],
+                side=side,
+                price_ticks=row[f"{role}_price"],
+                ushares=row["ushares"],
+                fee=fee,
+                cost=(usd if side == BUY else -usd) + fee,
+            )
+
+
+def _venue_sums(rows: list[Row], account: str) -> dict[str, MarketSums]:
+    sums: dict[str, MarketSums] = defaultdict(MarketSums)
+    for fill in _venue_fills(rows, account):
+        sums[fill.market].cost += fill.cost
+        sums[fill.market].fees += fill.fee
+    for row in rows:
+        if row["k"] == "settle" and row["account"] == account:
+            sums[row["market"]].payout += row["paid"]
+    return sums
+
+
+# ---- polybot's side
+
+
+class _FileRows:
+    """Rows of polybot's CSV files that belong to the ledger's markets."""
+
+    def __init__(self, run_dir: Path, slugs: Iterable[str]) -> None:
+        self._run_dir = run_dir
+        self._folders = {UNSAFE.sub("_", slug) for slug in slugs} | {"unassigned"}
+
+    def per_market(self, name: str) -> Iterator[dict[str, str]]:
+        """Rows of <name>.csv and its later versions in the markets' folders."""
+        paths = [*self._run_dir.rglob(f"{name}.csv"), *self._run_dir.rglob(f"{name}.*.csv")]
+        for path in sorted(paths):
+            if path.parent.name in self._folders:
+                yield from _read_csv(path)
+
+    def markets(self) -> dict[str, dict[str, str]]:
+        """Latest row per slug of all markets.csv."""
+        paths = [*self._run_dir.rglob("markets.csv"), *self._run_dir.rglob("markets.*.csv")]
+        return {row["slug"]: row for path in sorted(paths) for row in _read_csv(path)}
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _number(row: dict[str, str], column: str) -> int:
+    return int(row.get(column) or 0)
+
+
+# ---- comparisons
+
+
+def _compare_fills(report: CheckReport, venue: dict[int, VenueFill], files: _FileRows) -> None:
+    booked: dict[tuple[int, str], dict[str, str]] = {}
+    for row in files.per_market("fills"):
+        booked[_number(row, "trade_key"), row["order_id"]] = row  # a later row is a later status of the fill
+    report.fills = len(venue)
+    for (key, order_id), row in booked.items():
+        report.polybot.cost += _number(row, "cost_micro_usd") if row["status"] != "FAILED" else 0
+        report.polybot.fees += _number(row, "fee_micro_usd") if row["status"] != "FAILED" else 0
+        if key not in venue:
+            report.differences.append(f"fill {key} of order {order_id}: the venue knows no such fill")
+    for key, fill in venue.items():
+        report.venue.cost += fill.cost
+        report.venue.fees += fill.fee
+        found = booked.get((key, fill.order_id))
+        if found is None:
+            report.differences.append(f"fill {key} of order {fill.order_id}: missing, {fill.ushares} micro-shares")
+            continue
+        wanted = {
+            "outcome": OUTCOMES[fill.outcome],
+            "side": SIDES[fill.side],
+            "price_ticks": str(fill.price_ticks),
+            "shares_micro": str(fill.ushares),
+            "fee_micro_usd": str(fill.fee),
+            "cost_micro_usd": str(fill.cost),
+        }
+        _note_differences(report, f"fill {key} of order {fill.order_id}", wanted, found)
+        if found["status"] == "FAILED":
+            report.differences.append(f"fill {key} of order {fill.order_id}: FAILED here, not at the venue")
+
+
+def _compare_orders(report: CheckReport, rows: list[Row], account: str, files: _FileRows) -> None:
+    latest = {row["order_id"]: row for row in files.per_market("orders") if row["order_id"]}
+    accepted = [row["id"] for row in rows if row["k"] == "order" and row["account"] == account]
+    ended = {row["id"]: row for row in rows if row["k"] == "end" and row["account"] == account}
+    report.orders = len(accepted)
+    for order_id in accepted:
+        found, end = latest.get(order_id), ended.get(order_id)
+        if found is None:
+            report.differences.append(f"order {order_id}: accepted by the venue, unknown here")
+            continue
+        if end is not None:
+            _note_differences(report, f"order {order_id}", {"matched_micro": str(end["matched"])}, found)
+            if found["state"] in ("REJECTED", "LIVE", "DELAYED", "UNKNOWN"):
+                report.differences.append(f"order {order_id}: {found['state']} here, {end['status']} at the venue")
+    for order_id in latest.keys() - set(accepted):
+        if latest[order_id]["state"] not in ("NEW", "SENT", "REJECTED", "CANCELED", "UNKNOWN"):
+            report.differences.append(f"order {order_id}: {latest[order_id]['state']} here, never accepted by the venue")
+
+
+def _compare_markets(report: CheckReport, rows: list[Row], account: str, files: _FileRows) -> None:
+    sums, booked = _venue_sums(rows, account), files.markets()
+    slugs = {row["market"]: row["slug"] for row in rows if row["k"] == "market"}
+    winners = {row["market"]: row["winner"] for row in rows if row["k"] == "resolve"}
+    for market, winner in winners.items():
+        slug, expected = slugs[market], sums.get(market, MarketSums())
+        report.venue.payout += expected.payout
+        found = booked.get(slug)
+        if found is None:
+            if expected.cost or expected.payout:
+                report.differences.append(f"market {slug}: traded and settled at the venue, not in markets.csv")
+            continue
+        report.markets += 1
+        report.polybot.payout += _number(found, "payout_micro_usd")
+        wanted: dict[str, Any] = {
+            "cost_micro_usd": expected.cost,
+            "fees_micro_usd": expected.fees,
+            "payout_micro_usd": expected.payout,
+            "pnl_micro_usd": expected.pnl,
+        }
+        got = {column: str(_number(found, column)) for column in wanted}
+        _note_differences(report, f"market {slug}", {key: str(value) for key, value in wanted.items()}, got)
+        if found["outcome"] and found["outcome"] != OUTCOMES[winner]:
+            report.differences.append(f"market {slug}: outcome {found['outcome']} here, {OUTCOMES[winner]} at the venue")
+
+
+def _note_differences(report: CheckReport, what: str, wanted: dict[str, str], found: dict[str, str]) -> None:
+    for column, value in wanted.items():
+        if found.get(column) != value:
+            report.differences.append(f"{what}: {column} {found.get(column)} here, {value} at the venue")

@@ -1,0 +1,135 @@
+"""The real HTTP client against a real server on loopback: complete answers or VenueUnavailable."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from polybot.config import GatewayConfig
+from polybot.errors import VenueUnavailable
+from polybot.gateway.http import MAX_BODY_BYTES, AiohttpClient
+
+Scenario = Callable[[AiohttpClient, str], Awaitable[None]]
+SEEN: list[tuple[str, str, bytes, str | None]] = []
+
+
+async def echo(request: web.Request) -> web.Response:
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    SEEN.append(
+        (request.method, request.path_qs, await request.read(), request.headers.get("POLY_SIGNATURE"))
+    )
+    return web.json_response({"port": peer[1]}, status=418, headers={"Retry-After": "3"})
+
+
+async def slow(request: web.Request) -> web.Response:
+    await asyncio.sleep(30)
+    return web.Response()
+
+
+async def cut(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": "100"})
+    await response.prepare(request)
+    await response.write(b'{"success":true')
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+async def endless(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    for _ in range(MAX_BODY_BYTES // 1_048_576 + 2):
+        await response.write(bytes(1_048_576))
+    return response
+
+
+async def moved(request: web.Request) -> web.Response:
+    return web.Response(status=302, headers={"Location": "/echo"})
+
+
+def with_server(scenario: Scenario) -> None:
+    async def main() -> None:
+        app = web.Application()
+        for path, handler in (
+            ("/echo", echo),
+            ("/slow", slow),
+            ("/cut", cut),
+            ("/endless", endless),
+            ("/moved", moved),
+        ):
+            app.router.add_route("*", path, handler)
+        runner = web.AppRunner(app, shutdown_timeout=0.0)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        client = AiohttpClient(GatewayConfig())
+        try:
+            await scenario(client, f"http://127.0.0.1:{port}")
+        finally:
+            await client.close()
+            await runner.cleanup()
+
+    SEEN.clear()
+    asyncio.run(main())
+
+
+def test_bytes_headers_and_status_pass_unchanged_over_one_warm_connection() -> None:
+    async def scenario(client: AiohttpClient, base: str) -> None:
+        body = b'{"a":1,"b":"\xc3\xa9"}'
+        headers = {"POLY_SIGNATURE": "s=", "Content-Type": "application/json"}
+        first = await client.request("POST", f"{base}/echo", headers=headers, body=body)
+        second = await client.request("DELETE", f"{base}/echo?next_cursor=MA%3D%3D&x=1", body=b"[]")
+        assert first.status == second.status == 418
+        assert first.body == second.body, "the same client port: the connection was kept"
+        assert first.headers["retry-after"] == "3"
+        assert SEEN[0] == ("POST", "/echo", body, "s=")
+        assert SEEN[1][0::2] == ("DELETE", b"[]")
+        assert SEEN[1][1] in ("/echo?next_cursor=MA%3D%3D&x=1", "/echo?next_cursor=MA==&x=1")
+
+    with_server(scenario)
+
+
+def test_redirects_are_answers_and_not_followed() -> None:
+    async def scenario(client: AiohttpClient, base: str) -> None:
+        assert (await client.request("POST", f"{base}/moved", body=b"{}")).status == 302
+        assert SEEN == []
+
+    with_server(scenario)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("/slow", "no complete answer"), ("/cut", "/cut"), ("/endless", "ValueError")]
+)
+def test_no_complete_answer_is_unavailable(path: str, words: str) -> None:
+    async def scenario(client: AiohttpClient, base: str) -> None:
+        with pytest.raises(VenueUnavailable, match=words):
+            await client.request(
+                "POST", f"{base}{path}?key=secret", body=b"{}", timeout_s=0.3 if path == "/slow" else 5
+            )
+
+    with_server(scenario)
+
+
+def test_refused_connection_is_unavailable_and_says_neither_query_nor_headers() -> None:
+    async def scenario(client: AiohttpClient, base: str) -> None:
+        closed = base.rpartition(":")[0] + ":9"
+        with pytest.raises(VenueUnavailable) as caught:
+            await client.request(
+                "GET", f"{closed}/data/orders?key=secret", headers={"POLY_PASSPHRASE": "secret"}
+            )
+        assert "secret" not in repr(caught.value)
+        assert "/data/orders" in str(caught.value)
+        assert caught.value.__cause__ is None
+
+    with_server(scenario)
+
+
+def test_client_can_be_closed_twice_and_used_again() -> None:
+    async def scenario(client: AiohttpClient, base: str) -> None:
+        await client.close()
+        await client.close()
+        assert (await client.request("GET", f"{base}/echo")).status == 418
+
+    with_server(scenario)
