@@ -115,7 +115,7 @@ async def _find_place(config: Config, http: AiohttpClient, redactor: Redactor, o
 def _place_at(config: Config, info: SimInfo, redactor: Redactor) -> _Place:
     redactor.register(info.private_key)
     venue = info.venue(config.venue)
-    signer = Signer(parse_private_key(info.private_key), venue=venue)
+    signer = Signer(parse_private_key(info.private_key), venue)
     facts = tuple(f"{name}={value}" for name, value in info.facts.items())
     return _Place(replace(config, venue=venue), info.clock(), signer, facts=facts)
 

@@ -243,7 +243,7 @@ cdef class Engine:
         if now_ns >= self.next_diagnostic_ns:
             self.next_diagnostic_ns = now_ns - now_ns % self.diagnostics_ns + self.diagnostics_ns
             for m in self.active:
-                if m.start_ns <= now_ns < m.end_ns:
+                if now_ns < m.end_ns:
                     m.block_reason = self.pregate(m, now_ns)
                     record_diagnostic(self.out, m, self.spot, self.strategies, now_ns)
         return 0

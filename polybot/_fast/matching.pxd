@@ -9,8 +9,8 @@ cdef enum:
 cpdef enum MatchResult:
     MATCH_RESTED = 0         # nothing crossed, the whole order rests
     MATCH_FILLED = 1         # filled completely
-    MATCH_PARTIAL_RESTED = 2 # filled partly, the remainder rests
-    MATCH_PARTIAL_KILLED = 3 # filled partly, the remainder is gone
+    MATCH_PARTIAL_RESTED = 2  # filled partly, the remainder rests
+    MATCH_PARTIAL_KILLED = 3  # filled partly, the remainder is gone
     MATCH_KILLED = 4         # FAK that met nothing, FOK that could not be filled in full
     MATCH_CROSSES = 5        # post-only that would have taken
     MATCH_INVALID = 6        # price off 1..9999 or no size

@@ -10,7 +10,7 @@ venue's exchange, by paper fills and by the backtest.
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
-from polybot._fast.event cimport FAK, FOK, GTC, GTD, BUY, SELL
+from polybot._fast.event cimport BUY, FAK, FOK, GTC, SELL
 
 cdef extern from *:
     int __builtin_ctzll(unsigned long long) noexcept nogil

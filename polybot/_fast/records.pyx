@@ -3,15 +3,19 @@
 Owns the meaning of Command fields by kind.  Must not decide or count; called by the engine only.
 All money in micro-USD, shares in micro-shares, prices in ticks of 1e-4.
 """
-from libc.math cimport isnan
+from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
 
 from polybot._fast.event cimport (
     CMD_DIAGNOSTIC, CMD_FILL, CMD_GATE, CMD_ORDER, CMD_SETTLEMENT, NO_STRATEGY, UP, Command, CommandBuffer,
 )
 from polybot._fast.order cimport Order, Trade
+from polybot._fast.pricing cimport RULE_CANDLE
 from polybot._fast.state cimport DOWN_SLOT, UP_SLOT, MarketState, SpotState
 from polybot._fast.strategy cimport Signal, Strategy
+
+cdef enum:
+    DISPATCHED = 0           # Denial of polybot._fast.risk, which cimports nothing from here
 
 
 cdef Command* emit(CommandBuffer out, int kind, int market, int64_t now_ns) except NULL:
@@ -61,14 +65,23 @@ cdef int record_settlement(CommandBuffer out, MarketState m, int strategy, int64
 
 
 cdef int record_diagnostic(CommandBuffer out, MarketState m, SpotState spot, list strategies, int64_t now_ns) except -1:
-    """One CMD_DIAGNOSTIC (strategy holds the Denial that blocks the market), then a CMD_GATE per gate as last walked."""
+    """One CMD_DIAGNOSTIC (strategy holds the Denial that blocks the market), then a CMD_GATE per gate as last walked.
+
+    What needs a price is NaN while the market is blocked.
+    """
     cdef Command* c = emit(out, CMD_DIAGNOSTIC, m.index, now_ns)
     cdef Strategy strategy
     cdef int g
     c.strategy = m.block_reason
-    c.tau_s, c.spot, c.distance = (m.end_ns - now_ns) * 1e-9, m.spot, m.spot - m.strike
-    c.fair, c.edge, c.confidence, c.size_frac = m.px.p_up, spot.sigma, m.px.z, m.px.se_q
-    c.delta, c.gamma, c.vega = m.px.delta, m.px.gamma, spot.regime.fraction
+    c.tau_s = (m.end_ns - now_ns) * 1e-9
+    c.spot = spot.last + (0.0 if m.rule == RULE_CANDLE else spot.basis.beta)
+    c.distance = c.spot - m.strike
+    c.edge, c.vega = spot.sigma, spot.regime.fraction
+    if m.block_reason == DISPATCHED:
+        c.fair, c.confidence, c.size_frac = m.px.p_up, m.px.z, m.px.se_q
+        c.delta, c.gamma = m.px.delta, m.px.gamma
+    else:
+        c.fair = c.confidence = c.size_frac = c.delta = c.gamma = NAN
     c.order_type = spot.regime.regime
     c.price_ticks, c.reason = m.book.best_bid(UP), m.book.best_ask(UP)
     c.shares, c.side = m.shares[UP_SLOT] - m.shares[DOWN_SLOT], m.house + 1

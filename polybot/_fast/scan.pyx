@@ -201,15 +201,9 @@ cdef int _read_decimal(const Token* t, Decimal* d) noexcept nogil:
 
 
 cdef int slow_int(const Token* t, int64_t* value) noexcept nogil:
-    """Exact integer of a number or a string of digits."""
-    cdef Decimal d
-    cdef int rc = _read_decimal(t, &d)
-    if rc != DEC_OK:
-        return rc
-    if d.frac != 0 or d.more or d.mantissa > INT_LIMIT:
-        return DEC_UNSUPPORTED
-    value[0] = -(<int64_t> d.mantissa) if d.negative else <int64_t> d.mantissa
-    return DEC_OK
+    """Exact integer of a number or a string of digits, decimals of zero allowed."""
+    cdef int rc = slow_fixed(t, 0, value)
+    return DEC_MALFORMED if rc == TOO_FINE else rc
 
 
 cdef int slow_fixed(const Token* t, int decimals, int64_t* value) noexcept nogil:

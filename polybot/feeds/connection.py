@@ -1,9 +1,8 @@
 """The socket of a feed: connect, deliver, reconnect, roll over.
 
 Owns websockets and nothing of their meaning: a `Feed` (sans I/O) says where to connect, what to send,
-and when a socket that is alive carries no life (`wants_reconnect`).  Called by the daemon, one
-`Connection.run()` task per feed; the only module that knows picows.  Nothing queues here: payloads go
-straight into `feed.on_payload` on the loop, so there is no backlog to bound.
+and when a socket that is alive carries no life (`wants_reconnect`).  Called by the daemon, one `run()`
+task per feed; alone in knowing picows.  Nothing queues: payloads go straight into the feed on the loop.
 
 Theory of operation.  At most two links exist: the current one, and during a planned rollover its
 successor.  Both deliver; the feed drops what it has seen.  The old one goes OVERLAP_S after the new one

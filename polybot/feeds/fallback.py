@@ -8,6 +8,7 @@ Called by the feeds in place of ``decoder.feed``.
 """
 
 import json
+import re
 from decimal import Decimal
 from typing import Protocol
 
@@ -20,6 +21,8 @@ __all__ = ["Decoder", "SlowPath", "plain_frame"]
 MAX_EXPONENT = 30
 # Nothing we read is nested deeper; what is becomes null.
 MAX_DEPTH = 8
+# JSON's grammar of numbers.
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 class Decoder(Protocol):
@@ -105,31 +108,17 @@ def _is_plain(text: str) -> bool:
 
 
 def _plain_text(text: str) -> str:
-    """A text of ours is plain and stays, numbers with exponents written out; no other can match."""
+    """A text of ours is plain and stays, a number in it without exponent; no other can match."""
     if not _is_plain(text):
         return "?"
-    return _plain_number(text) if _has_exponent(text) else text
-
-
-def _has_exponent(text: str) -> bool:
-    return text[:1] in "-0123456789" and "e" in text.lower() and _is_number(text)
-
-
-def _is_number(text: str) -> bool:
-    """True for JSON's grammar of numbers."""
-    try:
-        return isinstance(json.loads(text, parse_constant=_refuse_constant), int | float) and text.strip() == text
-    except (ValueError, RecursionError):
-        return False
+    return _plain_number(text) if NUMBER.fullmatch(text) else text
 
 
 def _plain_number(text: str) -> str:
-    """The same value without exponent, and without decimals when it is whole."""
-    if len(text) > 2 * MAX_EXPONENT:
+    """The same value without exponent; one far beyond any price stays and is refused."""
+    if "e" not in text.lower() or len(text) > 2 * MAX_EXPONENT:
         return text
     value = Decimal(text)
     if value and not -MAX_EXPONENT <= value.adjusted() <= MAX_EXPONENT:
         return text
-    if value == value.to_integral_value():
-        value = value.to_integral_value()
     return f"{value:f}"

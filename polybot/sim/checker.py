@@ -203,7 +203,9 @@ def _compare_fills(report: CheckReport, venue: dict[int, VenueFill], files: _Fil
         report.venue.fees += fill.fee
         found = booked.get((key, fill.order_id))
         if found is None:
-            report.differences.append(f"fill {key} of order {fill.order_id}: missing, {fill.ushares} micro-shares")
+            report.differences.append(
+                f"fill {key} of order {fill.order_id}: missing, {fill.ushares} micro-shares"
+            )
             continue
         wanted = {
             "outcome": OUTCOMES[fill.outcome],
@@ -231,10 +233,14 @@ def _compare_orders(report: CheckReport, rows: list[Row], account: str, files: _
         if end is not None:
             _note_differences(report, f"order {order_id}", {"matched_micro": str(end["matched"])}, found)
             if found["state"] in ("REJECTED", "LIVE", "DELAYED", "UNKNOWN"):
-                report.differences.append(f"order {order_id}: {found['state']} here, {end['status']} at the venue")
+                report.differences.append(
+                    f"order {order_id}: {found['state']} here, {end['status']} at the venue"
+                )
     for order_id in latest.keys() - set(accepted):
         if latest[order_id]["state"] not in ("NEW", "SENT", "REJECTED", "CANCELED", "UNKNOWN"):
-            report.differences.append(f"order {order_id}: {latest[order_id]['state']} here, never accepted by the venue")
+            report.differences.append(
+                f"order {order_id}: {latest[order_id]['state']} here, never accepted by the venue"
+            )
 
 
 def _compare_markets(report: CheckReport, rows: list[Row], account: str, files: _FileRows) -> None:
@@ -247,7 +253,9 @@ def _compare_markets(report: CheckReport, rows: list[Row], account: str, files: 
         found = booked.get(slug)
         if found is None:
             if expected.cost or expected.payout:
-                report.differences.append(f"market {slug}: traded and settled at the venue, not in markets.csv")
+                report.differences.append(
+                    f"market {slug}: traded and settled at the venue, not in markets.csv"
+                )
             continue
         report.markets += 1
         report.polybot.payout += _number(found, "payout_micro_usd")
@@ -260,7 +268,9 @@ def _compare_markets(report: CheckReport, rows: list[Row], account: str, files: 
         got = {column: str(_number(found, column)) for column in wanted}
         _note_differences(report, f"market {slug}", {key: str(value) for key, value in wanted.items()}, got)
         if found["outcome"] and found["outcome"] != OUTCOMES[winner]:
-            report.differences.append(f"market {slug}: outcome {found['outcome']} here, {OUTCOMES[winner]} at the venue")
+            report.differences.append(
+                f"market {slug}: outcome {found['outcome']} here, {OUTCOMES[winner]} at the venue"
+            )
 
 
 def _note_differences(report: CheckReport, what: str, wanted: dict[str, str], found: dict[str, str]) -> None:

@@ -10,7 +10,8 @@ Called by the harness, which wires the same feeds and gateway to it that run on 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import Random
 from typing import Any, Protocol
@@ -29,6 +30,7 @@ TIMER_S = 0.25  # venue seconds between on_timer calls
 OVERLAP_S = 1.0  # at a rollover the old connection stays so long
 STABLE_S = 10.0  # a connection that lived so long forgives earlier failures
 MAX_DOUBLINGS = 20
+EARLY_NS = 2_000
 
 
 class FeedWishes(Protocol):
@@ -70,32 +72,44 @@ class MemoryNetwork:
         self._settings = settings
         self._seed = seed
         self._drives = 0
-        self._wake = asyncio.Event()
+        self._pumping = False
+        self._due_ns = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     def now_ns(self) -> int:
         """Venue time."""
         return self._clock.now_ns()
 
     def poke(self) -> None:
-        """Something may be due earlier than the pump thinks."""
-        self._wake.set()
+        """Something may be due earlier than the timer thinks."""
+        if self._pumping and self.venue.next_ns() < self._due_ns:
+            self._arm()
 
     async def pump(self) -> None:
         """Let venue time pass until cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            self._wake.clear()
-            due_ns = self.venue.next_ns()
-            wait_s = (due_ns - self._clock.now_ns()) / NS
-            if wait_s > 0.0:
-                timer = loop.call_later(wait_s, self._wake.set)
-                await self._wake.wait()
-                timer.cancel()
-            else:
-                await asyncio.sleep(0)
-            # A timer of a float loop may fire a little before the nanosecond it was meant for.
-            now_ns = self._clock.now_ns()
-            self.venue.advance(due_ns if 0 <= due_ns - now_ns <= 2_000 else now_ns)
+        self._pumping = True
+        self._arm()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._pumping = False
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    def _arm(self) -> None:
+        """Set the timer to what happens next in the venue."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due_ns = self.venue.next_ns()
+        wait_s = (self._due_ns - self._clock.now_ns()) / NS
+        self._timer = asyncio.get_running_loop().call_later(max(wait_s, 0.0), self._advance)
+
+    def _advance(self) -> None:
+        # A timer of a float loop may fire a little before the nanosecond it was meant for.
+        now_ns = self._clock.now_ns()
+        self.venue.advance(self._due_ns if 0 <= self._due_ns - now_ns <= EARLY_NS else now_ns)
+        self._arm()
 
     async def drive(self, feed: Feed, rollover_s: float = 0.0) -> None:
         """Keep a feed connected until cancelled, or until it gives up."""
@@ -164,6 +178,8 @@ class _Link:
         self._session: Session | None = None
         self._news = asyncio.Event()
         self._is_open = False
+        self._inbound = _Line(network.latency_s, self._deliver)
+        self._outbound = _Line(network.latency_s, self._receive)
 
     def open(self) -> bool:
         """Complete the handshake; False when the venue has no such endpoint."""
@@ -195,18 +211,17 @@ class _Link:
 
     def _to_client(self, text: str) -> None:
         """The venue sends: it arrives after the latency."""
-        loop = asyncio.get_running_loop()
-        loop.call_later(self._network.latency_s, self._deliver, text.encode())
+        self._inbound.put(text)
 
-    def _deliver(self, payload: bytes) -> None:
+    def _deliver(self, text: str) -> None:
         if self._is_open:
-            self.feed.on_payload(payload, self._network.now_ns())
+            self.feed.on_payload(text.encode(), self._network.now_ns())
             if self.feed.wants_reconnect is not None:
                 self._news.set()
 
     def _to_venue(self, text: str) -> None:
         """The feed sends: it arrives after the latency."""
-        asyncio.get_running_loop().call_later(self._network.latency_s, self._receive, text)
+        self._outbound.put(text)
 
     def _receive(self, text: str) -> None:
         session = self._session
@@ -221,6 +236,32 @@ class _Link:
         if self._session is not None and self._session.close_reason is not None and self.ended is None:
             self.ended = f"closed: {self._session.close_reason}"
             self._news.set()
+
+
+class _Line:
+    """One direction of a connection: texts arrive in order, `latency_s` after they were sent."""
+
+    def __init__(self, latency_s: float, arrive: Callable[[str], None]) -> None:
+        self._latency_s = latency_s
+        self._arrive = arrive
+        self._batches: deque[list[str]] = deque()
+        self._sent_at = -1.0
+
+    def put(self, text: str) -> None:
+        """Send; what is sent at one instant travels together."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self._batches and now <= self._sent_at:
+            self._batches[-1].append(text)
+            return
+        self._sent_at = now
+        self._batches.append([text])
+        # Equal timers of a loop run in no set order; the queue keeps ours.
+        loop.call_later(self._latency_s, self._come)
+
+    def _come(self) -> None:
+        for text in self._batches.popleft():
+            self._arrive(text)
 
 
 class MemoryHttp:

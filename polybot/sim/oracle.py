@@ -66,6 +66,7 @@ class Oracle:
         self._prints: dict[int, float] = {}
         self._running: dict[int, float] = {}  # cumulative sum of prints up to a stamp
         self._twaps: dict[int, float] = {}
+        self._past_twaps: dict[int, float] = {}  # strikes of windows that ran before the epoch
         self._published: dict[str, list[OracleTick]] = {"spot": [], "twap": []}
         self._last_sent_ns = {"spot": 0, "twap": 0}
         self._silent_from_ns = self._silent_to_ns = 0
@@ -96,11 +97,12 @@ class Oracle:
 
     def twap_at(self, stamp_s: int) -> float | None:
         """The average stamped stamp_s; None when it is not known yet."""
-        value = self._twaps.get(stamp_s)
+        value = self._twaps.get(stamp_s, self._past_twaps.get(stamp_s))
         if value is None and self._is_past(stamp_s):
             last = stamp_s - self._config.twap_lag_s
             window = range(last - self._config.twap_window_s + 1, last + 1)
             value = sum(self._past_print(stamp) for stamp in window) / self._config.twap_window_s
+            self._past_twaps[stamp_s] = value
         return value
 
     def outlook(self, stamp_s: int) -> Outlook:

@@ -192,12 +192,12 @@ def _state_lines(record: Record, strike_source: str) -> list[str]:
         left=_left_text(record.tau_s),
         spot=f"{record.spot:,.2f}",
         strike=strike,
-        distance=f"{record.distance:+,.2f}",
+        distance="-" if math.isnan(record.distance) else f"{record.distance:+,.2f}",
     )
     model = facts_text(
         sigma=f"{record.edge:.3e}/sqrt(s)",
-        z=f"{record.confidence:+.3f}",
-        fair_up=f"{record.fair:.4f} +/- {record.size_frac:.4f}",
+        z="-" if math.isnan(record.confidence) else f"{record.confidence:+.3f}",
+        fair_up="unknown" if math.isnan(record.fair) else f"{record.fair:.4f} +/- {record.size_frac:.4f}",
         regime=f"{regime} {record.vega:.2f}",
     )
     book = facts_text(

@@ -11,6 +11,7 @@ from polybot.errors import VenueUnavailable
 from polybot.gateway.http import MAX_BODY_BYTES, AiohttpClient
 
 Scenario = Callable[[AiohttpClient, str], Awaitable[None]]
+GIVE_UP = web.AppKey("GIVE_UP", asyncio.Event)
 SEEN: list[tuple[str, str, bytes, str | None]] = []
 
 
@@ -22,8 +23,8 @@ async def echo(request: web.Request) -> web.Response:
     return web.json_response({"port": peer[1]}, status=418, headers={"Retry-After": "3"})
 
 
-async def slow(request: web.Request) -> web.Response:
-    await asyncio.sleep(30)
+async def silent(request: web.Request) -> web.Response:
+    await request.app[GIVE_UP].wait()
     return web.Response()
 
 
@@ -51,9 +52,10 @@ async def moved(request: web.Request) -> web.Response:
 def with_server(scenario: Scenario) -> None:
     async def main() -> None:
         app = web.Application()
+        app[GIVE_UP] = asyncio.Event()
         for path, handler in (
             ("/echo", echo),
-            ("/slow", slow),
+            ("/silent", silent),
             ("/cut", cut),
             ("/endless", endless),
             ("/moved", moved),
@@ -68,6 +70,7 @@ def with_server(scenario: Scenario) -> None:
         try:
             await scenario(client, f"http://127.0.0.1:{port}")
         finally:
+            app[GIVE_UP].set()
             await client.close()
             await runner.cleanup()
 
@@ -100,13 +103,13 @@ def test_redirects_are_answers_and_not_followed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "words"), [("/slow", "no complete answer"), ("/cut", "/cut"), ("/endless", "ValueError")]
+    ("path", "words"), [("/silent", "no complete answer"), ("/cut", "/cut"), ("/endless", "ValueError")]
 )
 def test_no_complete_answer_is_unavailable(path: str, words: str) -> None:
     async def scenario(client: AiohttpClient, base: str) -> None:
         with pytest.raises(VenueUnavailable, match=words):
             await client.request(
-                "POST", f"{base}{path}?key=secret", body=b"{}", timeout_s=0.3 if path == "/slow" else 5
+                "POST", f"{base}{path}?key=secret", body=b"{}", timeout_s=0.3 if path == "/silent" else 5
             )
 
     with_server(scenario)

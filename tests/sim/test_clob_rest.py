@@ -6,8 +6,8 @@ import json
 import pytest
 from sim.desk import BUY, DOWN, MS, NS, OTHER_KEY, SELL, SHARE, UP, Desk
 
-from polybot.sim.faults import NoFaults
 from polybot.sim.clob_rest import ClobRest
+from polybot.sim.faults import NoFaults
 from polybot.transport import HttpResponse
 
 
@@ -50,7 +50,7 @@ def test_book_is_per_token_with_the_best_level_last(desk):
 def test_book_hash_is_the_websockets_and_changes_with_the_book(desk):
     socket = desk.market_socket(desk.spec.token_up)
     desk.rest_ladder(desk.spec)
-    told = socket.read()[-3]["price_changes"][0]["hash"]
+    told = socket.read()[-2]["price_changes"][0]["hash"]
     assert desk.get("/book", token_id=desk.spec.token_up)[1]["hash"] == told
     desk.rest_ladder(desk.spec)
     assert desk.get("/book", token_id=desk.spec.token_up)[1]["hash"] == told  # nothing changed
@@ -95,7 +95,10 @@ def test_winner_shows_in_markets_after_resolution_only(desk):
     desk.exchange.resolve_market(desk.spec.slug, DOWN, desk.now_ns)
     data = desk.get(path)[1]
     assert data["closed"] is True
-    assert [(t["outcome"], t["winner"], t["price"]) for t in data["tokens"]] == [("Up", False, 0.0), ("Down", True, 1.0)]
+    assert [(t["outcome"], t["winner"], t["price"]) for t in data["tokens"]] == [
+        ("Up", False, 0.0),
+        ("Down", True, 1.0),
+    ]
 
 
 def test_tick_size_and_neg_risk_by_token(desk):
@@ -105,7 +108,9 @@ def test_tick_size_and_neg_risk_by_token(desk):
     assert desk.get("/neg-risk", token_id=desk.spec.token_up)[1] == {"neg_risk": False}
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("GET", "/nothing"), ("PUT", "/order"), ("POST", "/time")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("GET", "/nothing"), ("PUT", "/order"), ("POST", "/time")]
+)
 def test_unknown_route_is_404(desk, wallet, method, path):
     headers = wallet.headers(method, path)
     assert desk.rest.handle(method, path, {}, headers, b"", desk.now_ns).status == 404
@@ -126,7 +131,9 @@ def collect(wallet, path, **query):
     return rows, sizes
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(0, [0]), (3, [3]), (4, [4]), (5, [4, 1]), (8, [4, 4]), (9, [4, 4, 1])])
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(0, [0]), (3, [3]), (4, [4]), (5, [4, 1]), (8, [4, 4]), (9, [4, 4, 1])]
+)
 def test_open_orders_come_in_pages_without_gap_or_repeat(count, sizes):
     desk = Desk(page_size=4)
     spec, wallet = desk.list(), desk.wallet()
@@ -214,7 +221,9 @@ def test_balances_are_what_is_owned_not_what_is_free(desk, wallet):
     cash = wallet.call("GET", "/balance-allowance", asset_type="COLLATERAL", signature_type="0")[1]
     assert cash["balance"] == str(1_000_000_000 - 5_200_000 - 174_720)
     assert desk.settings.exchange_address in cash["allowances"]
-    shares = wallet.call("GET", "/balance-allowance", asset_type="CONDITIONAL", token_id=desk.spec.token_up)[1]
+    shares = wallet.call("GET", "/balance-allowance", asset_type="CONDITIONAL", token_id=desk.spec.token_up)[
+        1
+    ]
     assert shares["balance"] == "10000000"
     none = wallet.call("GET", "/balance-allowance", asset_type="CONDITIONAL", token_id="7")[1]
     assert none["balance"] == "0"

@@ -48,7 +48,9 @@ def test_published_order_vectors_give_hash_and_signer(shared_dir):
     data = json.loads((shared_dir / "vectors" / "orders_v2.json").read_text())
     assert len(data["orders"]) == 7
     for vector in data["orders"]:
-        domain = Domain("Polymarket CTF Exchange", vector["version"], data["chainId"], vector["verifyingContract"])
+        domain = Domain(
+            "Polymarket CTF Exchange", vector["version"], data["chainId"], vector["verifyingContract"]
+        )
         wire = wire_of(vector["order"])
         assert "0x" + order_hash(wire, domain).hex() == vector["hash"], vector["name"]
         signer = recover_order_signer(wire, domain, bytes.fromhex(vector["signature"][2:]))
@@ -81,11 +83,15 @@ def test_signature_with_high_s_or_odd_v_recovers_nothing(wallet):
 # ---- L2
 
 
-@pytest.mark.parametrize("header", ["POLY_ADDRESS", "POLY_API_KEY", "POLY_PASSPHRASE", "POLY_TIMESTAMP", "POLY_SIGNATURE"])
+@pytest.mark.parametrize(
+    "header", ["POLY_ADDRESS", "POLY_API_KEY", "POLY_PASSPHRASE", "POLY_TIMESTAMP", "POLY_SIGNATURE"]
+)
 @pytest.mark.parametrize("how", ["missing", "changed"])
 def test_every_l2_header_is_needed(desk, wallet, header, how):
     headers = wallet.headers("GET", "/data/orders")
-    headers[header] = "" if how == "missing" else headers[header][:-1] + ("1" if headers[header][-1] != "1" else "2")
+    headers[header] = (
+        "" if how == "missing" else headers[header][:-1] + ("1" if headers[header][-1] != "1" else "2")
+    )
     answer = desk.rest.handle("GET", "/data/orders", {}, headers, b"", desk.now_ns)
     assert (answer.status, json.loads(answer.body)) == UNAUTHORIZED
 
@@ -135,9 +141,16 @@ def login_headers(desk, key, nonce="0", timestamp=None, message=AUTH_MESSAGE):
     struct = keccak_256(
         text(AUTH_TYPE) + raw.rjust(32, b"\0") + text(timestamp) + word(int(nonce)) + text(message)
     )
-    signed = PrivateKey(bytes.fromhex(key[2:])).sign_recoverable(keccak_256(b"\x19\x01" + domain + struct), hasher=None)
+    signed = PrivateKey(bytes.fromhex(key[2:])).sign_recoverable(
+        keccak_256(b"\x19\x01" + domain + struct), hasher=None
+    )
     signature = "0x" + signed[:64].hex() + f"{signed[64] + 27:02x}"
-    return {"POLY_ADDRESS": address, "POLY_TIMESTAMP": timestamp, "POLY_NONCE": nonce, "POLY_SIGNATURE": signature}
+    return {
+        "POLY_ADDRESS": address,
+        "POLY_TIMESTAMP": timestamp,
+        "POLY_NONCE": nonce,
+        "POLY_SIGNATURE": signature,
+    }
 
 
 def ask(desk, method, path, headers):
@@ -186,7 +199,9 @@ def test_old_l1_login_and_another_message_are_refused(desk, wallet):
 # ---- order signatures
 
 
-@pytest.mark.parametrize("field", ["salt", "makerAmount", "takerAmount", "timestamp", "metadata", "builder", "side"])
+@pytest.mark.parametrize(
+    "field", ["salt", "makerAmount", "takerAmount", "timestamp", "metadata", "builder", "side"]
+)
 def test_order_changed_after_signing_is_refused(desk, wallet, field):
     body = wallet.body(desk.spec.token_up, BUY, 5_000, 10)
     order = body["order"]

@@ -48,7 +48,10 @@ def test_subscribing_sends_one_array_with_the_books_of_the_known_tokens(desk):
         "tick_size": "0.01",
         "last_trade_price": "",
     }
-    assert (down["bids"], down["asks"]) == ([{"price": "0.48", "size": "100"}], [{"price": "0.5", "size": "100"}])
+    assert (down["bids"], down["asks"]) == (
+        [{"price": "0.48", "size": "100"}],
+        [{"price": "0.5", "size": "100"}],
+    )
 
 
 def test_no_book_when_the_dump_is_declined_or_nothing_is_known(desk):
@@ -108,7 +111,14 @@ def test_trade_is_told_with_fresh_books_instead_of_changes(desk):
     assert desk.exchange.place_internal("noise", desk.spec.slug, DOWN, SELL, 4_700, 7 * SHARE, order_type=FAK)
     desk.run(0)
     messages = socket.read()
-    assert kinds(messages) == ["last_trade_price", "last_trade_price", "book", "book", "best_bid_ask", "best_bid_ask"]
+    assert kinds(messages) == [
+        "last_trade_price",
+        "last_trade_price",
+        "book",
+        "book",
+        "best_bid_ask",
+        "best_bid_ask",
+    ]
     # A SELL of Down without shares is a BUY of Up at 0.53: it takes 5 at 0.52 and 2 at 0.53.
     assert [(m["asset_id"], m["price"], m["size"], m["side"]) for m in messages[:2]] == [
         (desk.spec.token_up, "0.52", "5", "BUY"),
@@ -146,7 +156,9 @@ def test_replaying_the_messages_rebuilds_the_book_of_both_tokens(desk):
         desk.exchange.replace_ladder(f"maker-{rng.randint(0, 2)}", desk.spec.slug, quotes)
         if rng.random() < 0.3:
             side, outcome = rng.randint(0, 1), rng.randint(0, 1)
-            desk.exchange.place_internal("noise", desk.spec.slug, outcome, side, 100 * mid, 4 * SHARE, order_type=FAK)
+            desk.exchange.place_internal(
+                "noise", desk.spec.slug, outcome, side, 100 * mid, 4 * SHARE, order_type=FAK
+            )
         desk.run(0.01)
         for message in socket.read():
             seen.add(message["event_type"])
@@ -294,7 +306,11 @@ def test_trade_events_have_the_venues_shape_for_both_parties(desk, wallet):
         }],
     }  # fmt: skip
     seen = next(m for m in theirs.read() if m["event_type"] == "trade")
-    assert (seen["id"], seen["trader_side"], seen["owner"]) == (trade["id"], "MAKER", maker.credentials.api_key)
+    assert (seen["id"], seen["trader_side"], seen["owner"]) == (
+        trade["id"],
+        "MAKER",
+        maker.credentials.api_key,
+    )
     assert seen["maker_orders"] == trade["maker_orders"]
     updated = wallet.call("GET", f"/data/order/{taking}")[1]
     assert updated["associate_trades"] == [trade["id"]]

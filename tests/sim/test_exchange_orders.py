@@ -191,7 +191,9 @@ def test_gtd_is_removed_a_minute_before_its_expiration(desk, wallet):
 
 def test_down_order_trades_on_the_mirrored_book(desk, wallet):
     socket = wallet.socket()
-    wallet.post(desk.spec.token_down, BUY, 5_000, 10, "FAK")  # the bid for Up at 0.50 is an ask of Down at 0.50
+    wallet.post(
+        desk.spec.token_down, BUY, 5_000, 10, "FAK"
+    )  # the bid for Up at 0.50 is an ask of Down at 0.50
     desk.run(0.2)
     trade = next(m for m in socket.read() if m["event_type"] == "trade")
     assert (trade["asset_id"], trade["outcome"], trade["price"]) == (desk.spec.token_down, "Down", "0.5")
@@ -286,14 +288,18 @@ def test_market_order_amounts_have_two_and_four_decimals(desk, wallet):
     status, text = error(wallet.post(desk.spec.token_up, BUY, 5_200, 10.01, "FAK"))  # 5.2052 USD
     assert status == 400
     assert text.startswith("invalid amounts, the market buy orders maker amount supports a max accuracy of 2")
-    body = wallet.body(desk.spec.token_up, BUY, 5_200, 10, "FAK", makerAmount="5200000", takerAmount="9999900")
+    body = wallet.body(
+        desk.spec.token_up, BUY, 5_200, 10, "FAK", makerAmount="5200000", takerAmount="9999900"
+    )
     assert wallet.call("POST", "/order", body)[1]["status"] == "delayed"
     desk.run(0.2)
     assert wallet.account.position(desk.spec.condition_id) == [9_999_900, 0]
 
 
 def test_market_buy_whose_implied_price_lies_below_the_ask_is_not_matched(desk, wallet):
-    body = wallet.body(desk.spec.token_up, BUY, 5_200, 10, "FAK", makerAmount="5200000", takerAmount="10000100")
+    body = wallet.body(
+        desk.spec.token_up, BUY, 5_200, 10, "FAK", makerAmount="5200000", takerAmount="10000100"
+    )
     assert error(wallet.call("POST", "/order", body))[1].startswith("no orders found to match with FAK order")
 
 
@@ -301,7 +307,9 @@ def test_limit_order_amounts_follow_the_tick(desk, wallet):
     body = wallet.body(desk.spec.token_up, BUY, 5_000, 10, makerAmount="5000000", takerAmount="10000100")
     status, text = error(wallet.call("POST", "/order", body))
     assert status == 400
-    assert text.endswith("maker amount supports a max accuracy of 4 decimals, taker amount a max of 2 decimals")
+    assert text.endswith(
+        "maker amount supports a max accuracy of 4 decimals, taker amount a max of 2 decimals"
+    )
 
 
 def test_fak_that_meets_nothing_at_arrival_is_a_400(desk, wallet):
@@ -400,7 +408,9 @@ def test_closing_the_market_cancels_resting_orders_and_resolution_pays_the_winne
     before = wallet.account.cash
     desk.exchange.resolve_market(desk.spec.condition_id, UP, desk.now_ns)
     assert wallet.account.cash == before + 10_000_000
-    assert desk.ledger.account_pnl(wallet.address) == {desk.spec.condition_id: 10_000_000 - 5_200_000 - FEE_52}
+    assert desk.ledger.account_pnl(wallet.address) == {
+        desk.spec.condition_id: 10_000_000 - 5_200_000 - FEE_52
+    }
 
 
 def test_resolving_an_open_market_says_market_resolved_to_resting_orders(desk, wallet):
