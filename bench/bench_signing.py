@@ -1,9 +1,7 @@
-"""From a planned order to signed bytes: hashing, the curve, the body, the request's HMAC."""
+"""From a planned order to signed bytes: the curve, the body, the request's HMAC."""
 
 from typing import Any
 
-from polybot._fast.eip712 import OrderHasher
-from polybot._fast.keccak import keccak_256
 from polybot.config import VenueConfig
 from polybot.gateway.auth import ApiCredentials, RequestSigner
 from polybot.gateway.orders import CommandHead, OrderPlan, TradedMarket, build_order, order_salt, plan_order
@@ -43,19 +41,6 @@ ORDER: dict[str, Any] = {
     "timestamp_ms": 1_790_616_612_345,
 }
 COMMAND = CommandHead(0, 1, 1, 0, 0, 0, 3, 0, 5_200, 0, 10_000_000, 0)
-
-
-def test_keccak_of_an_order(budget: Any) -> None:
-    data = bytes(384)
-    budget(lambda: keccak_256(data), name="keccak-256 of 384 bytes", median_ns=2_500)
-
-
-def test_order_digest(budget: Any) -> None:
-    token = token_word(TOKENS[0])
-    plain = OrderHasher(bytes(32), bytes(20), signer=bytes(20), signature_type=0, chain_id=137)
-    wallet = OrderHasher(bytes(32), bytes(20), signer=bytes(20), signature_type=3, chain_id=137)
-    budget(lambda: plain.hash_order(token, 5, **ORDER), name="order id and digest", median_ns=4_000)
-    budget(lambda: wallet.hash_order(token, 5, **ORDER), name="the same, deposit wallet", median_ns=6_000)
 
 
 def test_signing_an_order(budget: Any) -> None:

@@ -99,6 +99,7 @@ def budget(benchmark: Any, request: pytest.FixtureRequest) -> Budget:
     return run
 
 
+@pytest.hookimpl(trylast=True)  # below pytest-benchmark's own table
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows = terminalreporter.config.stash[ROWS]
     if not rows:

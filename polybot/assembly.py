@@ -49,7 +49,6 @@ def build_engine(config: Config) -> Engine:
         diagnostics_s=config.engine.diagnostics_s,
         oracle_lag_s=config.model.oracle_lag_s,
         tau_shift_s=config.model.basis.tau_shift_s,
-        sd_strike=config.model.strike_sd_bps * 1e-4,
         fresh_samples=config.engine.fresh_samples_per_market,
     )
 

@@ -109,10 +109,11 @@ class WindowCycle:
         trader.gateway.register_market(index, spec)
         trader.engine.open_market(index, spec, order_seq_base=spec.start_ns // NS * ORDERS_PER_MARKET)
         trader.inbox.market_opened(index, spec, now_ns=self._clock.now_ns())
-        self._opening = StrikeCapture(spec)
+        strike_sd = trader.config.model.strike_sd_bps * 1e-4
+        self._opening = StrikeCapture(spec, strike_sd=strike_sd)
         self._closing = StrikeCapture(_at_end(spec))
         self.feed = MarketFeed(
-            trader.config.venue.market_ws_url, trader.config.feeds, sink=trader.feed_events
+            trader.config.venue.market_ws_url, trader.config.feeds, sink=trader.on_market_events
         )
         self.feed.add_market(index, spec)
         return index

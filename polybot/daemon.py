@@ -12,9 +12,9 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,8 @@ async def _find_place(config: Config, http: AiohttpClient, redactor: Redactor, o
         return _place_at(config, info, redactor)
     folder = out_dir / "sim"
     folder.mkdir(parents=True, exist_ok=True)
-    stem = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(wall_clock().now_ns() / 1e9))}-{os.getpid()}"
+    started = datetime.fromtimestamp(wall_clock().now_ns() / 1e9, UTC)
+    stem = f"{started:%Y%m%d-%H%M%S}-{os.getpid()}"
     ledger_path = folder / f"{stem}.ledger"
     sim = await SimProcess.start(config, ledger_path=ledger_path, log_path=folder / f"{stem}.log")
     place = _place_at(config, sim.info, redactor)

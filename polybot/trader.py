@@ -21,7 +21,7 @@ from polybot.config import Config
 from polybot.cycle import WindowCycle
 from polybot.errors import InvariantBroken, VenueError
 from polybot.feeds.binance import SpotFeed
-from polybot.feeds.oracle import OracleFeed
+from polybot.feeds.oracle import OracleFeed, PolyBoltFeed
 from polybot.feeds.polymarket import MarketFeed
 from polybot.feeds.user import UserFeed
 from polybot.gateway.clob import ClobGateway
@@ -37,6 +37,8 @@ from polybot.transport import Feed, HttpClient
 __all__ = ["RunSummary", "Trader", "Wires"]
 
 NS = 1_000_000_000
+# Kinds that may carry a tick size, as bits of EventBuffer.kind_mask().
+_TICK_KINDS = 1 << int(EventKind.EV_TICK_SIZE) | 1 << int(EventKind.EV_BOOK_SNAPSHOT)
 Drive = Callable[[Feed, float], Coroutine[Any, Any, None]]
 
 
@@ -99,6 +101,19 @@ class Trader:
             gateway=self.gateway.execute,
             on_feed_command=self._on_feed_command,
         )
+        self._make_feeds()
+        self._cycles: dict[int, WindowCycle] = {}
+        self._next_index = 0
+        self._group: asyncio.TaskGroup | None = None
+        self._user_connected = False
+        self._reconciled = False
+        self._entries_closed_by = ""
+        self._halts: tuple[bool, bool, bool] = (False, False, False)
+        self._stopping = asyncio.Event()
+        self._scratch = EventBuffer(8)
+
+    def _make_feeds(self) -> None:
+        config = self.config
         self.spot_feed = SpotFeed(
             config.venue.spot_ws_urls, config.asset.spot_symbol, config.feeds, sink=self.feed_events
         )
@@ -106,6 +121,14 @@ class Trader:
             config.venue.rtds_url,
             config.asset.oracle_symbol,
             config.feeds,
+            sink=self.feed_events,
+            on_tick=self._on_oracle_tick,
+        )
+        self.polybolt_feed = PolyBoltFeed(
+            config.venue.polybolt_url,
+            config.asset.polybolt_symbol,
+            config.feeds,
+            auth=self.gateway.user_channel_auth,
             sink=self.feed_events,
             on_tick=self._on_oracle_tick,
         )
@@ -117,15 +140,6 @@ class Trader:
             on_user_event=self.gateway.on_user_event,
             on_connected=self._on_user_connected,
         )
-        self._cycles: dict[int, WindowCycle] = {}
-        self._next_index = 0
-        self._group: asyncio.TaskGroup | None = None
-        self._user_connected = False
-        self._reconciled = False
-        self._entries_closed_by = ""
-        self._halts: tuple[bool, bool, bool] = (False, False, False)
-        self._stopping = asyncio.Event()
-        self._scratch = EventBuffer(8)
 
     # -- the pump ---------------------------------------------------------------------------------------------
 
@@ -138,6 +152,16 @@ class Trader:
         events = EventBuffer(1)
         events.add(kind, recv_ns=self.clock.now_ns(), **fields)
         self._runner.feed(events)
+
+    def on_market_events(self, events: EventBuffer) -> None:
+        """Events of a market's book feed; a new tick size also binds the gateway's orders."""
+        self._runner.feed(events)
+        if not events.kind_mask() & _TICK_KINDS:
+            return
+        for index in {int(row["market"]) for row in events.to_numpy()}:
+            market = self.engine.markets.get(index)
+            if market is not None and market.book.tick_size > 0:
+                self.gateway.set_tick_size(index, market.book.tick_size)
 
     def _on_oracle_tick(
         self, kind: int, value: float, venue_ns: int, recv_ns: int, *, window_s: int, sequenced: bool
@@ -210,6 +234,7 @@ class Trader:
         rollover_s = self.config.feeds.spot_rollover_h * 3600.0
         lasting.append(create(self.wires.drive(self.spot_feed, rollover_s)))
         lasting.append(create(self.wires.drive(self.oracle_feed, 0.0)))
+        lasting.append(create(self.wires.drive(self.polybolt_feed, 0.0)))
         lasting.append(create(self.wires.drive(self._user_feed, 0.0)))
         lasting.append(create(self._beat()))
         lasting.append(create(self._tell_seconds()))

@@ -42,12 +42,16 @@ ctypedef struct ClobFields:
     Token bids               # kind only: read where they stand
     Token asks
     Token changes
-    int bad                  # DEC_OK, or why bids, asks or changes could not be read
+    int off_grid             # prices finer than 1e-4 outside of levels and changes
+    int levels               # levels appended
+    int levels_off_grid
+    int bad_levels           # DEC_OK, or why bids or asks could not be read
+    int bad_changes          # DEC_OK, or why changes could not be read
+    int deltas               # changes appended
+    int deltas_off_grid
+    int unknown              # changes of unknown tokens
     int slot                 # of the changes: table row of the first known token, -1: none
     bint mixed               # changes of several markets
-    int unknown              # changes of unknown tokens
-    int off_grid             # prices finer than 1e-4
-    int levels
 
 
 # -- values -----------------------------------------------------------------------------------
@@ -133,7 +137,7 @@ cdef inline Token* slot_of(ClobFields* f, const Token* key) noexcept nogil:
     return &f.winner if same(key, b"winning_asset_id", 16) else NULL
 
 
-cdef inline int to_best(const Token* t, int64_t* ticks, ClobFields* f) noexcept nogil:
+cdef inline int to_best(const Token* t, int64_t* ticks, int* off_grid) noexcept nogil:
     """Best price told beside a change, -1 when it is not told or off the grid (counted)."""
     cdef int rc
     ticks[0] = -1
@@ -143,11 +147,11 @@ cdef inline int to_best(const Token* t, int64_t* ticks, ClobFields* f) noexcept 
     if rc != TOO_FINE:
         return rc
     ticks[0] = -1
-    f.off_grid += 1
+    off_grid[0] += 1
     return DEC_OK
 
 
-cdef inline int to_tick_size(const Token* t, int64_t* ticks, ClobFields* f) noexcept nogil:
+cdef inline int to_tick_size(const Token* t, int64_t* ticks, int* off_grid) noexcept nogil:
     """Tick size in ticks, 0 when it is not told or off the grid (counted)."""
     cdef int rc
     ticks[0] = 0
@@ -159,7 +163,7 @@ cdef inline int to_tick_size(const Token* t, int64_t* ticks, ClobFields* f) noex
     if rc != TOO_FINE:
         return rc
     ticks[0] = 0
-    f.off_grid += 1
+    off_grid[0] += 1
     return DEC_OK
 
 

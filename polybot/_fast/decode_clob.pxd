@@ -52,7 +52,7 @@ cdef class ClobDecoder(FrameDecoder):
     cdef int _finish(self, ClobFields* f, Py_ssize_t head, int64_t recv_ns, EventBuffer out) noexcept
     cdef int _resolve(self, const ClobFields* f, const Token* id, int* outcome) noexcept
     cdef bint _is_market(self, const ClobFields* f, int row) noexcept nogil
-    cdef void _refetch(self, const ClobFields* f, int row, EventBuffer out) noexcept
+    cdef void _refetch(self, int off_grid, int row, EventBuffer out) noexcept
     cdef int _on_book(self, ClobFields* f, Py_ssize_t head, int64_t recv_ns, EventBuffer out) noexcept
     cdef int _on_price_change(self, ClobFields* f, Py_ssize_t head, int64_t recv_ns, EventBuffer out) noexcept
     cdef int _on_single(self, ClobFields* f, int kind, int64_t recv_ns, EventBuffer out) noexcept

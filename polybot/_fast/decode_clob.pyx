@@ -104,7 +104,7 @@ cdef bint _read_level(Cursor* c, ClobFields* f, int side, EventBuffer out) noexc
     if rc != DEC_OK or (fine != DEC_OK and fine != TOO_FINE):
         return fail(c, rc if rc == DEC_MALFORMED or fine == DEC_OK or fine == TOO_FINE else fine)
     if fine == TOO_FINE:
-        f.off_grid += 1
+        f.levels_off_grid += 1
     else:
         _push_level(out, side, ticks, ushares)
         f.levels += 1
@@ -268,7 +268,7 @@ cdef class ClobDecoder(FrameDecoder):
         cdef int64_t ticks = 0, ushares = 0
         cdef Py_ssize_t before
         cdef bint more, first = True
-        if slot.kind != TOK_NONE or f.changes.kind != TOK_NONE:
+        if slot.kind != TOK_NONE:
             return fail(c, DEC_UNSUPPORTED)
         if not skip_space(c):
             return fail(c, DEC_MALFORMED)
@@ -290,9 +290,9 @@ cdef class ClobDecoder(FrameDecoder):
                     f.levels += 1
                 elif not _read_level(c, f, side, out):
                     break
-            f.bad = max(f.bad, c.rc)
+            f.bad_levels = max(f.bad_levels, c.rc)
         else:
-            f.bad = DEC_MALFORMED
+            f.bad_levels = DEC_MALFORMED
         c.p = start
         c.rc = DEC_OK
         out.n = before
@@ -303,7 +303,7 @@ cdef class ClobDecoder(FrameDecoder):
         cdef const char* start
         cdef Py_ssize_t before = out.n
         cdef bint more, first = True
-        if f.changes.kind != TOK_NONE or f.bids.kind != TOK_NONE or f.asks.kind != TOK_NONE:
+        if f.changes.kind != TOK_NONE:
             return fail(c, DEC_UNSUPPORTED)
         if not skip_space(c):
             return fail(c, DEC_MALFORMED)
@@ -317,9 +317,9 @@ cdef class ClobDecoder(FrameDecoder):
                 first = False
                 if not self._read_change(c, f, out):
                     break
-            f.bad = c.rc
+            f.bad_changes = c.rc
         else:
-            f.bad = DEC_MALFORMED
+            f.bad_changes = DEC_MALFORMED
         c.p = start
         c.rc = DEC_OK
         out.n = before
@@ -370,17 +370,17 @@ cdef class ClobDecoder(FrameDecoder):
         if rc == DEC_OK:
             rc = to_shares(&item.size, &ushares)
         if rc == DEC_OK:
-            rc = to_best(&item.best_bid, &bid, f)
+            rc = to_best(&item.best_bid, &bid, &f.deltas_off_grid)
         if rc == DEC_OK:
-            rc = to_best(&item.best_ask, &ask, f)
+            rc = to_best(&item.best_ask, &ask, &f.deltas_off_grid)
         if rc != DEC_OK or side < 0:
             return DEC_MALFORMED if rc == DEC_OK else rc
         f.mixed = f.mixed or (f.slot >= 0 and f.slot != row)
         f.slot = row if f.slot < 0 else f.slot
         if fine == TOO_FINE:
-            f.off_grid += 1
+            f.deltas_off_grid += 1
             return DEC_OK
-        f.levels += 1
+        f.deltas += 1
         e = push(out, EV_BOOK_DELTA)
         e.market = <uint16_t> self.table[row].market
         e.outcome = outcome
@@ -398,8 +398,10 @@ cdef class ClobDecoder(FrameDecoder):
         cdef const Token* kind = &f.event_type
         if kind.kind == TOK_NONE and f.bids.kind != TOK_NONE and f.asks.kind != TOK_NONE \
                 and f.asset_id.kind != TOK_NONE or is_string(kind, b"book", 4):
+            _keep_only(out, head, f, EV_BOOK_DELTA)
             return self._on_book(f, head, recv_ns, out)
         if is_string(kind, b"price_change", 12):
+            _keep_only(out, head, f, EV_BOOK_SNAPSHOT)
             return self._on_price_change(f, head, recv_ns, out)
         out.n = head
         if is_string(kind, b"best_bid_ask", 12):
@@ -440,19 +442,19 @@ cdef class ClobDecoder(FrameDecoder):
         if row < 0:
             out.n = head
             return DEC_MALFORMED if row == -2 else DEC_OK
-        if f.bad != DEC_OK:
-            return f.bad
+        if f.bad_levels != DEC_OK:
+            return f.bad_levels
         if f.bids.kind != TOK_ARRAY or f.asks.kind != TOK_ARRAY:
             return DEC_MALFORMED
         rc = to_stamp(&f.timestamp, &venue_ns)
         if rc == DEC_OK:
-            rc = to_tick_size(&f.tick_size, &tick_size, f)
+            rc = to_tick_size(&f.tick_size, &tick_size, &f.off_grid)
         if rc != DEC_OK:
             return rc
         out.ev[head].i = tick_size
         self.now[N_BOOKS] += 1
         self.now[N_LEVELS] += f.levels
-        self._refetch(f, row, out)
+        self._refetch(f.off_grid + f.levels_off_grid, row, out)
         _stamp(out, head, recv_ns, venue_ns, self.table[row].market, outcome)
         return DEC_OK
 
@@ -460,8 +462,8 @@ cdef class ClobDecoder(FrameDecoder):
         cdef int64_t venue_ns = 0
         cdef Py_ssize_t k
         cdef int rc
-        if f.bad != DEC_OK:
-            return f.bad
+        if f.bad_changes != DEC_OK:
+            return f.bad_changes
         if f.changes.kind != TOK_ARRAY:
             return DEC_MALFORMED
         rc = to_stamp(&f.timestamp, &venue_ns)
@@ -474,8 +476,8 @@ cdef class ClobDecoder(FrameDecoder):
             out.n = head
             return DEC_OK
         self.now[N_PRICE_CHANGES] += 1
-        self.now[N_CHANGES] += f.levels
-        self._refetch(f, f.slot, out)
+        self.now[N_CHANGES] += f.deltas
+        self._refetch(f.deltas_off_grid, f.slot, out)
         for k in range(head, out.n):
             out.ev[k].recv_ns = recv_ns
             out.ev[k].venue_ns = venue_ns
@@ -501,25 +503,37 @@ cdef class ClobDecoder(FrameDecoder):
             rc = _fill_trade(f, e)
             self.now[N_TRADES] += 1
         elif kind == EV_TICK_SIZE:
-            rc = to_tick_size(&f.new_tick_size, &e.i, f)
+            rc = to_tick_size(&f.new_tick_size, &e.i, &f.off_grid)
             rc = DEC_MALFORMED if rc == DEC_OK and e.i == 0 and f.off_grid == 0 else rc
             self.now[N_TICK_SIZES] += 1
         else:
             self.now[N_RESOLVED] += 1
         if f.off_grid:
             out.n = head
-            self._refetch(f, row, out)
+            self._refetch(f.off_grid, row, out)
         _stamp(out, head, recv_ns, venue_ns, self.table[row].market, outcome)
         return rc
 
-    cdef void _refetch(self, const ClobFields* f, int row, EventBuffer out) noexcept:
-        """Ask for the tick size once per object that held a price off the grid."""
+    cdef void _refetch(self, int off_grid, int row, EventBuffer out) noexcept:
+        """Ask for the tick size once per object that held prices off the grid."""
         cdef Event* e
-        if f.off_grid == 0:
+        if off_grid == 0:
             return
-        self.now[N_OFF_GRID] += f.off_grid
+        self.now[N_OFF_GRID] += off_grid
         e = push(out, EV_TICK_SIZE)
         e.market = <uint16_t> self.table[row].market
+
+
+cdef void _keep_only(EventBuffer out, Py_ssize_t head, const ClobFields* f, int dropped) noexcept:
+    """Drop the deltas, or the snapshot with its levels, of an object that came with both."""
+    cdef Py_ssize_t k, kept = head
+    if f.changes.kind == TOK_NONE or (f.bids.kind == TOK_NONE and f.asks.kind == TOK_NONE):
+        return
+    for k in range(head, out.n):
+        if (out.ev[k].kind == EV_BOOK_DELTA) != (dropped == EV_BOOK_DELTA):
+            out.ev[kept] = out.ev[k]
+            kept += 1
+    out.n = kept
 
 
 cdef void _stamp(EventBuffer out, Py_ssize_t head, int64_t recv_ns, int64_t venue_ns, int market, int outcome) noexcept:
@@ -535,9 +549,9 @@ cdef void _stamp(EventBuffer out, Py_ssize_t head, int64_t recv_ns, int64_t venu
 cdef int _fill_quote(ClobFields* f, Event* e) noexcept nogil:
     """Best prices of an outcome; 0 bid and 1 asked is how the venue spells an empty side."""
     cdef int64_t bid = -1, ask = -1
-    cdef int rc = to_best(&f.best_bid, &bid, f)
+    cdef int rc = to_best(&f.best_bid, &bid, &f.off_grid)
     if rc == DEC_OK:
-        rc = to_best(&f.best_ask, &ask, f)
+        rc = to_best(&f.best_ask, &ask, &f.off_grid)
     e.x = -1.0 if bid <= 0 else <double> bid
     e.y = -1.0 if ask < 0 or ask == TOP else <double> ask
     return rc

@@ -27,7 +27,6 @@ cdef class Engine:
     cdef double house_confidence_min
     cdef double oracle_lag_s
     cdef double tau_shift_s
-    cdef double sd_strike
     cdef int max_missing_s
     cdef int mismatch_limit
     cdef int64_t fresh_samples

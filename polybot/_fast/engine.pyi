@@ -31,7 +31,6 @@ class Engine:
         diagnostics_s: float = 10.0,
         oracle_lag_s: float = 3.0,
         tau_shift_s: float = 0.0,
-        sd_strike: float = 0.0,
         max_missing_s: int = 10,
         mismatch_limit: int = 2,
         fresh_samples: int = 0,

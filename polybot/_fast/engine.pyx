@@ -37,7 +37,7 @@ cdef class Engine:
 
     def __init__(self, *, SpotState spot not None, Risk risk not None, strategies, double end_guard_s=5.0,
                  double house_confidence_min=0.0, double diagnostics_s=10.0, double oracle_lag_s=3.0,
-                 double tau_shift_s=0.0, double sd_strike=0.0, int max_missing_s=10, int mismatch_limit=2,
+                 double tau_shift_s=0.0, int max_missing_s=10, int mismatch_limit=2,
                  int fresh_samples=0):
         self.spot = spot
         self.risk = risk
@@ -51,7 +51,6 @@ cdef class Engine:
         self.house_confidence_min = house_confidence_min
         self.oracle_lag_s = oracle_lag_s
         self.tau_shift_s = tau_shift_s
-        self.sd_strike = sd_strike
         self.max_missing_s = max_missing_s
         self.mismatch_limit = mismatch_limit
         self.fresh_samples = fresh_samples
@@ -310,7 +309,7 @@ cdef class Engine:
             return BOOK_CROSSED
         if isnan(self.spot.sigma) or m.fresh_left > 0:
             return NOT_WARM
-        if not m.reprice(self.spot, now_ns, self.oracle_lag_s, self.tau_shift_s, self.sd_strike):
+        if not m.reprice(self.spot, now_ns, self.oracle_lag_s, self.tau_shift_s):
             return NOT_WARM if isnan(m.spot) else NO_PRICE
         if m.missing_s > self.max_missing_s:
             return STALE_ORACLE

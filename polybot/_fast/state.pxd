@@ -121,7 +121,7 @@ cdef class MarketState:
     cdef int64_t order_seq_next
     cdef int64_t blocked[64]             # evaluations that no strategy was asked, by Denial
 
-    cdef bint reprice(self, SpotState spot, int64_t now_ns, double lag_s, double tau_shift_s, double sd_strike) noexcept
+    cdef bint reprice(self, SpotState spot, int64_t now_ns, double lag_s, double tau_shift_s) noexcept
     cdef double fair_at_spot(self, double exchange_spot, double beta, int outcome) noexcept
     cdef double fee_per_share(self, double price) noexcept
     cdef void _forget_gates(self) noexcept

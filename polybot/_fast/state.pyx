@@ -177,7 +177,7 @@ cdef class MarketState:
                 self.quote_ask[outcome] = ask
                 self.quote_spot[outcome] = exchange_spot
 
-    cdef bint reprice(self, SpotState spot, int64_t now_ns, double lag_s, double tau_shift_s, double sd_strike) noexcept:
+    cdef bint reprice(self, SpotState spot, int64_t now_ns, double lag_s, double tau_shift_s) noexcept:
         """Fill the shared pricing context for now; False when there is no price (px.status says why)."""
         cdef double beta = 0.0, var_basis = 0.0
         if self.rule != RULE_CANDLE:
@@ -196,7 +196,7 @@ cdef class MarketState:
         self.inp.locked_sum = 0.0
         self.inp.var_locked = 0.0
         self.inp.var_basis = var_basis
-        self.inp.var_strike = self.strike_var + sd_strike * sd_strike
+        self.inp.var_strike = self.strike_var
         self.inp.se_ln_sigma = spot.se_ln_sigma
         self.inp.sd_x = 0.0
         self.missing_s = 0

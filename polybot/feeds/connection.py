@@ -145,13 +145,22 @@ class Connection:
                     websocket_handshake_timeout=timeout_s,
                     max_frame_size=self._settings.max_frame_bytes,
                 )
+            if not link.opened_ns:  # picows calls it a success when the peer hangs up in the handshake
+                raise ConnectionResetError("closed during the handshake")
+        except asyncio.CancelledError:
+            self._give_back(link)
+            raise
         except (OSError, WSError) as error:  # TimeoutError is an OSError
+            self._give_back(link)
             self._on_failure(url, error)
-            link.abort()
-            self._finish(link, "handshake")
             return None
         self._watchers[link] = group.create_task(self._watch(link))
         return link
+
+    def _give_back(self, link: "_Link") -> None:
+        """Undo an attempt that may have got as far as on_open."""
+        link.abort()
+        self._finish(link, "handshake")
 
     async def _watch(self, link: "_Link") -> None:
         """Wait for the end of a link and say why it came."""

@@ -9,7 +9,7 @@ Called by the feeds in place of ``decoder.feed``.
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Protocol
 
 from polybot._fast.event import EventBuffer
@@ -118,7 +118,10 @@ def _plain_number(text: str) -> str:
     """The same value without exponent; one far beyond any price stays and is refused."""
     if "e" not in text.lower() or len(text) > 2 * MAX_EXPONENT:
         return text
-    value = Decimal(text)
+    try:
+        value = Decimal(text)
+    except InvalidOperation:  # an exponent of 19 digits
+        return text
     if value and not -MAX_EXPONENT <= value.adjusted() <= MAX_EXPONENT:
         return text
     return f"{value:f}"

@@ -19,7 +19,7 @@ from polybot.sim.ledger import Row, read_ledger
 from polybot.sim.markets import BUY
 from polybot.sim.messages import OUTCOMES
 
-__all__ = ["CheckReport", "MarketSums", "VenueFill", "account_pnl", "compare"]
+__all__ = ["CheckReport", "MarketSums", "VenueFill", "account_pnl", "compare", "compare_rows"]
 
 SIDES = ("Buy", "Sell")  # as polybot writes them
 UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")  # characters polybot replaces in folder names
@@ -88,7 +88,11 @@ def compare(ledger_path: Path, run_dir: Path, *, account: str | None = None) -> 
 
     Raises ValueError when the ledger is no ledger or names several accounts and none was chosen.
     """
-    rows = read_ledger(ledger_path)
+    return compare_rows(read_ledger(ledger_path), run_dir, account=account)
+
+
+def compare_rows(rows: list[Row], run_dir: Path, *, account: str | None = None) -> CheckReport:
+    """As compare(), for a ledger kept in memory."""
     account = account or _only_account(rows)
     report = CheckReport()
     slugs = {row["market"]: row["slug"] for row in rows if row["k"] == "market"}

@@ -39,6 +39,7 @@ __all__ = [
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
+MAX_BY_REPR = 10**15  # any decimal of 15 digits survives the way through a double and its repr
 OUTCOMES = ("Up", "Down")
 SIDES = ("BUY", "SELL")
 TYPES = {int(kind): kind.name for kind in OrderType}
@@ -58,9 +59,13 @@ def price_text(ticks: int) -> str:
 
 
 def decimal_text(micro: int) -> str:
-    """An integer of 1e-6 as the shortest decimal."""
+    """An integer of 1e-6 as the shortest decimal, exact."""
     whole, rest = divmod(micro, 1_000_000)
-    return f"{whole}.{rest:06d}".rstrip("0") if rest else str(whole)
+    if not rest:
+        return str(whole)
+    if 100 <= micro < MAX_BY_REPR:
+        return repr(micro / 1_000_000)
+    return f"{whole}.{rest:06d}".rstrip("0")
 
 
 def fraction_text(top: int, bottom: int) -> str:

@@ -23,6 +23,7 @@ from polybot.sim.orders import (
     CANCELED_FAK,
     CANCELED_FOK,
     DELAYED,
+    INVALID,
     LIVE,
     MATCHED,
     Order,
@@ -140,7 +141,10 @@ class OrderLife:
         del order.market.held[order.order_id]
         order.timer = None
         order.status = LIVE
-        self.execute(order)
+        if order.price_ticks % order.market.tick_ticks:  # the grid changed meanwhile
+            self._finish(order, INVALID, "CANCELLATION")
+        else:
+            self.execute(order)
 
     def _rest(self, order: Order, handle: int) -> None:
         order.handle = handle

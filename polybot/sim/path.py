@@ -32,6 +32,7 @@ TRADE_USD = 40.0  # median notional of a trade: 0.00065 BTC
 TRADE_LN_SD = 2.66  # p99 0.32 BTC
 BURST_LN_SD = 1.45  # trades per burst: median 1, p90 6, p99 24, largest hundreds
 BURST_MAX = 950
+NEW_TAKER = 0.45  # chance that the next trade of a burst is another taker's
 WIDE_SHARE = 0.12  # of quotes with a spread above one step: p90 16 steps, p99 $7
 WIDE_STEPS, WIDE_LN_SD, WIDE_MAX = 40.0, 1.7, 1_000
 # Volatility by UTC hour relative to the day's, from 12,288 five-minute returns; mean square is 1.
@@ -145,6 +146,7 @@ class SpotPath:
         self._trade_id = 3_735_683_258
         self._agg_id = 3_103_512_206
         self._update_id = 50_093_239_189
+        self._last_trade_us = 0
         self._quiet_carry = 0.0
 
     @property
@@ -197,21 +199,24 @@ class SpotPath:
         mix = 0.4 + 0.6 * min(abs(z), 40.0)
         count = 1 + min(int(self._burst_scale * math.exp(rng.gauss(0.0, BURST_LN_SD)) * mix), BURST_MAX - 1)
         buys = 0.5 + 0.4 * math.tanh(z / 1.5)
-        at_us = self._at_ns // 1_000
-        last_us = at_us + max(0, self._config.event_delay_us - 1)
-        step, path = self._step_e8, self._price - before
+        at_us = max(self._at_ns // 1_000, self._last_trade_us)
+        last_us = self._at_ns // 1_000 + max(0, self._config.event_delay_us - 1)
+        step, way = self._step_e8, self._price - before
         trades: list[Trade] = []
-        buy, price_e8 = True, 0
-        for i in range(count):
-            if i == 0 or rng.random() < 0.45:
-                self._agg_id += 1
-                buy = rng.random() < buys
-                middle_e8 = int((before + path * (i + 1) / count) * E8)
-                price_e8 = middle_e8 - middle_e8 % step + (step if buy else 0)
-                at_us = min(at_us + rng.randrange(5, 60), last_us)
-            self._trade_id += 1
-            qty_e8 = self._quantity(TRADE_LN_SD)
-            trades.append(Trade(self._trade_id, self._agg_id, price_e8, qty_e8, at_us, not buy))
+        while len(trades) < count:
+            size = 1
+            while len(trades) + size < count and rng.random() >= NEW_TAKER:
+                size += 1
+            self._agg_id += 1
+            buy = rng.random() < buys
+            middle_e8 = int((before + way * (len(trades) + size) / count) * E8)
+            price_e8 = middle_e8 - middle_e8 % step + (step if buy else 0)
+            at_us = min(at_us + rng.randrange(5, 60), last_us)
+            for _ in range(size):
+                self._trade_id += 1
+                qty_e8 = self._quantity(TRADE_LN_SD)
+                trades.append(Trade(self._trade_id, self._agg_id, price_e8, qty_e8, at_us, not buy))
+        self._last_trade_us = at_us
         return trades
 
     def _quantity(self, ln_sd: float, scale: float = 1.0) -> int:

@@ -203,11 +203,12 @@ class SpotMarket:
         self._scheduler.at(burst.at_ns, partial(self._on_burst, burst))
 
     def _on_burst(self, burst: Burst) -> None:
+        assert self.path is not None
         self.updates += 1
+        coming = self.path.next_burst()  # first: volatility until then is part of what makers may know
         self._move(burst.at_ns, burst.price)
         self._scheduler.at(burst.at_ns + self._delay_ns, partial(self._publish_burst, burst))
-        assert self.path is not None
-        self._arm(self.path.next_burst())
+        self._arm(coming)
 
     def _publish_burst(self, burst: Burst) -> None:
         self.history.add(burst.trades)

@@ -397,3 +397,14 @@ def test_random_frames_mean_what_the_reference_says(seed: int) -> None:
         seen[outcome] = seen.get(outcome, 0) + 1
     assert slow.used > 100
     assert all(seen[outcome] > 20 for outcome in (ref.OK, ref.IGNORED, ref.BAD, ref.UNKNOWN_TOKEN)), seen
+
+
+def test_members_of_another_type_of_message_do_not_matter() -> None:
+    changes = PRICE_CHANGE[PRICE_CHANGE.index(b'"price_changes"') : -1]
+    levels = b'"bids":[{"price":"0.10","size":"1"}],"asks":[{"price":"0.52","size":"150"}]'
+    for extra in (changes, b'"price_changes":[7]'):
+        assert decode(BOOK[:-1] + b"," + extra + b"}") == decode(BOOK)
+        assert decode(b"{" + extra + b"," + BOOK[1:]) == decode(BOOK)
+    for extra in (levels, b'"bids":7,"asks":[7]'):
+        assert decode(PRICE_CHANGE[:-1] + b"," + extra + b"}") == decode(PRICE_CHANGE)
+        assert decode(b"{" + extra + b"," + PRICE_CHANGE[1:]) == decode(PRICE_CHANGE)

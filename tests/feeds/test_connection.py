@@ -470,3 +470,45 @@ def test_cancel_while_waiting_to_reconnect_ends_at_once() -> None:
         assert feed.closed.items == []
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("answer", [b"", b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"])
+def test_peer_that_fails_the_handshake_is_a_failure_and_tried_again(answer: bytes) -> None:
+    async def scenario() -> None:
+        async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            writer.close()
+
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        feed = PlainFeed(f"ws://127.0.0.1:{port}/ws")
+        connection = connect(feed)
+        async with server, running(connection), asyncio.timeout(WAIT_S):
+            while connection.failures < 2:
+                await asyncio.sleep(0.001)
+            assert (connection.connects, feed.opened.items, feed.closed.items) == (0, [], [])
+            assert connection.last_reason != ""
+
+    asyncio.run(scenario())
+
+
+def test_peer_that_never_answers_the_handshake_is_given_up_in_time() -> None:
+    async def scenario() -> None:
+        release = asyncio.Event()
+
+        async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await release.wait()
+            writer.close()
+
+        server = await asyncio.start_server(mute, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        settings = FeedsConfig(backoff_min_s=0.25, backoff_max_s=1.0, connect_timeout_s=0.1)
+        connection = Connection(PlainFeed(f"ws://127.0.0.1:{port}/ws"), clock(), settings)
+        async with server, running(connection), asyncio.timeout(WAIT_S):
+            while connection.failures < 2:
+                await asyncio.sleep(0.001)
+            release.set()
+        assert "Timeout" in connection.last_reason or "timeout" in connection.last_reason
+
+    asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""An in-memory venue behind transport.HttpClient, a virtual-time loop, and a gateway wired to both.
+"""An in-memory venue behind transport.HttpClient, and a gateway wired to it on a loop of virtual time.
 
 The fake answers with bodies as the venue writes them, checks the L2 signature of every private call
 by itself, and can be told per request to answer otherwise, late, or not at all.
@@ -22,6 +22,7 @@ from polybot.errors import VenueUnavailable
 from polybot.gateway.clob import ClobGateway
 from polybot.gateway.signer import Signer
 from polybot.market.spec import MarketSpec
+from polybot.sim.virtual_loop import VirtualLoop
 from polybot.transport import HttpResponse
 
 __all__ = ["ANVIL_KEY", "CLOB", "SPEC", "Bench", "FakeClob", "Request", "answer", "command", "run_virtual"]
@@ -188,26 +189,11 @@ class FakeClob:
         return answer(200, {"data": rows[start:rest], "next_cursor": cursor, "limit": 2, "count": len(rows)})
 
 
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop whose time jumps to the next timer instead of waiting."""
-
-    _now_s = 0.0
-
-    def time(self) -> float:
-        return self._now_s
-
-    def _run_once(self) -> None:
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
-            self._now_s = max(self._now_s, self._scheduled[0].when())  # type: ignore[attr-defined]
-        super()._run_once()  # type: ignore[misc]
-
-
 def run_virtual(scenario: Callable[["Bench"], Coroutine[Any, Any, None]], **changes: Any) -> None:
     """Run a scenario with a wired gateway on a loop of virtual time."""
-    loop = VirtualLoop()
 
     async def main() -> None:
-        clock = VirtualClock(loop, START_NS + 10 * NS)
+        clock = VirtualClock(asyncio.get_running_loop(), START_NS + 10 * NS)
         async with asyncio.TaskGroup() as group:
             bench = Bench(clock, group, **changes)
             await scenario(bench)
@@ -215,10 +201,8 @@ def run_virtual(scenario: Callable[["Bench"], Coroutine[Any, Any, None]], **chan
             for task in bench.tasks:
                 task.cancel()
 
-    try:
-        loop.run_until_complete(main())
-    finally:
-        loop.close()
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
 
 
 def command(

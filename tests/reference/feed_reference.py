@@ -7,7 +7,7 @@ OK and UNKNOWN_TOKEN leaves no events.
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
@@ -68,7 +68,10 @@ def spelled(value: Any) -> str:
 
 def scaled(value: Any, decimals: int) -> int:
     """Exact value * 10**decimals; exponents that no price needs are refused."""
-    number = Decimal(spelled(value))
+    try:
+        number = Decimal(spelled(value))
+    except InvalidOperation as error:
+        raise BadFrameError from error
     if number and "e" in value.lower() and abs(number.adjusted()) > 30:
         raise BadFrameError
     exact = Fraction(number) * 10**decimals
@@ -492,11 +495,15 @@ class OracleReference:
         elif not is_text(accurate):
             raise BadFrameError
         else:
-            text = f"{Decimal(spelled(accurate)):f}"
+            text = spelled(accurate)
+            if "e" in text.lower():
+                if abs(Decimal(text).adjusted()) > 30:
+                    raise BadFrameError
+                text = f"{Decimal(text):f}"
             price = int(text) / 10**18 if legacy and "." not in text else float(text)
             if not is_absent(rounded):
                 told = float(spelled(rounded))
-                if abs(price - told) > 1e-6 * abs(told):
+                if not abs(told) < float("inf") or abs(price - told) > 1e-6 * abs(told):
                     raise BadFrameError
         if not 0 < price < float("inf") or venue_ns == 0:
             raise BadFrameError

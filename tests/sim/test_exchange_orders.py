@@ -113,6 +113,17 @@ def test_market_closed_during_the_delay_cancels_the_held_order(desk, wallet):
     assert wallet.account.orders == {}
 
 
+def test_order_off_a_grid_that_changed_during_the_delay_is_invalid(desk, wallet):
+    spec = desk.list(2, tick_size_ticks=10)
+    desk.rest_ladder(spec)
+    socket = wallet.socket()
+    wallet.post(spec.token_up, BUY, 5_210, 10, "GTC")
+    desk.exchange.set_tick_size(spec.slug, 100, desk.now_ns)
+    desk.run(0.2)
+    assert socket.read()[-1]["status"] == "INVALID"
+    assert wallet.account.held_cash == 0
+
+
 # ---- matching by type
 
 
