@@ -2,8 +2,8 @@
 
 from scenario import Scenario
 
-from polybot._fast.event import EventBuffer, EventFlag, EventKind
 from polybot._fast.certainty_capture import CertaintyCapture
+from polybot._fast.event import EventBuffer, EventFlag, EventKind
 
 BATCH = 200
 
@@ -12,7 +12,16 @@ def test_evaluate_alone(budget):
     scenario = Scenario([CertaintyCapture()])
     scenario.warm()
     events = EventBuffer()
-    events.add(EventKind.EV_BOOK_DELTA, recv_ns=scenario.at(20.5), market=0, i=4_800, j=5_000_000, x=-1, y=-1, flags=EventFlag.F_END)
+    events.add(
+        EventKind.EV_BOOK_DELTA,
+        recv_ns=scenario.at(20.5),
+        market=0,
+        i=4_800,
+        j=5_000_000,
+        x=-1,
+        y=-1,
+        flags=EventFlag.F_END,
+    )
     process = scenario.engine.process
 
     def run():

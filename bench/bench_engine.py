@@ -27,19 +27,30 @@ def ready(*, fires=False):
     """A live market at 20 s; with `fires` every trade makes an order."""
     strategies = [CertaintyCapture(), LatencyArb(require_move=not fires, edge_se_multiple=0.0)]
     scenario = Scenario(strategies)
-    scenario.risk.set_limits(1, per_trade_frac=1e-9 if not fires else 0.02, total_frac=1.0, cooldown_ns=0, max_orders=1 << 30)
+    scenario.risk.set_limits(
+        1, per_trade_frac=1e-9 if not fires else 0.02, total_frac=1.0, cooldown_ns=0, max_orders=1 << 30
+    )
     scenario.warm(bid=4_900 if not fires else 3_900, ask=5_000 if not fires else 4_000)
     return scenario
 
 
 def wire(scenario, gateway):
     inbox = TelemetryInbox()
-    runner = Runner(scenario.engine, clock=wall_clock(), inbox=inbox, gateway=gateway, on_feed_command=lambda kind, market: None)
+    runner = Runner(
+        scenario.engine,
+        clock=wall_clock(),
+        inbox=inbox,
+        gateway=gateway,
+        on_feed_command=lambda kind, market: None,
+    )
     return runner, inbox
 
 
 def trade_frames(count, first_id):
-    template = '{"stream":"btcusdt@trade","data":{"e":"trade","E":%d,"s":"BTCUSDT","t":%d,"p":"100000.5%d000000","q":"0.00100000","T":%d,"m":true,"M":true}}'
+    template = (
+        '{"stream":"btcusdt@trade","data":{"e":"trade","E":%d,"s":"BTCUSDT","t":%d,'
+        '"p":"100000.5%d000000","q":"0.00100000","T":%d,"m":true,"M":true}}'
+    )
     stamp = 1_790_000_120_000_000
     return [(template % (stamp + k, first_id + k, k % 10, stamp + k)).encode() for k in range(count)]
 
@@ -47,7 +58,14 @@ def trade_frames(count, first_id):
 def test_one_spot_trade_through_the_engine(budget):
     scenario = ready()
     events = EventBuffer()
-    events.add(EventKind.EV_SPOT_TRADE, recv_ns=scenario.at(20.5), venue_ns=scenario.at(20.5), flags=EventFlag.F_END, x=100_001.0, y=0.01)
+    events.add(
+        EventKind.EV_SPOT_TRADE,
+        recv_ns=scenario.at(20.5),
+        venue_ns=scenario.at(20.5),
+        flags=EventFlag.F_END,
+        x=100_001.0,
+        y=0.01,
+    )
     process = scenario.engine.process
     assert len(process(events)) == 0
     assert scenario.market.block_reason == 0
@@ -62,7 +80,17 @@ def test_one_spot_trade_through_the_engine(budget):
 def test_one_book_delta_through_the_engine(budget):
     scenario = ready()
     events = EventBuffer()
-    events.add(EventKind.EV_BOOK_DELTA, recv_ns=scenario.at(20.5), market=0, side=0, i=4_800, j=5_000_000, x=-1, y=-1, flags=EventFlag.F_END)
+    events.add(
+        EventKind.EV_BOOK_DELTA,
+        recv_ns=scenario.at(20.5),
+        market=0,
+        side=0,
+        i=4_800,
+        j=5_000_000,
+        x=-1,
+        y=-1,
+        flags=EventFlag.F_END,
+    )
     process = scenario.engine.process
 
     def run():
@@ -131,7 +159,9 @@ def test_a_trade_frame_from_bytes_to_an_order_in_the_gateways_hands(budget):
         for frame in frames:
             state["recv_ns"] += NS // 5
             scenario.oracle((state["recv_ns"] - scenario.spec.start_ns) / NS, 100_000.0)
-            scenario.book((state["recv_ns"] - scenario.spec.start_ns) / NS, [(3_900, 1_000)], [(4_000, 1_000)])
+            scenario.book(
+                (state["recv_ns"] - scenario.spec.start_ns) / NS, [(3_900, 1_000)], [(4_000, 1_000)]
+            )
             scenario.go()
             feed.on_payload(frame, state["recv_ns"])
             cancel.reset()
@@ -141,5 +171,10 @@ def test_a_trade_frame_from_bytes_to_an_order_in_the_gateways_hands(budget):
             if state["recv_ns"] > scenario.at(200.0):
                 state["recv_ns"] = scenario.at(20.5)
 
-    budget(run, name="received to dispatched (with the test's own book and oracle events)", median_ns=DISPATCH_NS, inner=10)
+    budget(
+        run,
+        name="received to dispatched (with the test's own book and oracle events)",
+        median_ns=DISPATCH_NS,
+        inner=10,
+    )
     assert len(placed) > 10

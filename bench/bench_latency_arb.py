@@ -12,7 +12,14 @@ def test_evaluate_alone(budget):
     scenario = Scenario([LatencyArb()])
     scenario.warm()
     events = EventBuffer()
-    events.add(EventKind.EV_SPOT_TRADE, recv_ns=scenario.at(20.5), venue_ns=scenario.at(20.5), flags=EventFlag.F_END, x=100_001.0, y=0.01)
+    events.add(
+        EventKind.EV_SPOT_TRADE,
+        recv_ns=scenario.at(20.5),
+        venue_ns=scenario.at(20.5),
+        flags=EventFlag.F_END,
+        x=100_001.0,
+        y=0.01,
+    )
     process = scenario.engine.process
 
     def run():

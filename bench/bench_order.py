@@ -21,7 +21,17 @@ def test_book_one_fill(budget):
     def run():
         for _ in range(BATCH):
             events.reset()
-            events.add(EventKind.EV_FILL, recv_ns=scenario.at(21.0), market=0, seq=seq, i=4_000, j=1, x=1.0, y=state["key"], flags=EventFlag.F_MAKER)
+            events.add(
+                EventKind.EV_FILL,
+                recv_ns=scenario.at(21.0),
+                market=0,
+                seq=seq,
+                i=4_000,
+                j=1,
+                x=1.0,
+                y=state["key"],
+                flags=EventFlag.F_MAKER,
+            )
             state["key"] += 1
             process(events)
 

@@ -14,7 +14,14 @@ def test_a_signal_through_risk_to_its_denial(budget):
     scenario.warm(bid=3_900, ask=4_000)
     scenario.risk.set_limits(0, per_trade_frac=0.001, total_frac=1.0, cooldown_ns=0, max_orders=1 << 30)
     events = EventBuffer()
-    events.add(EventKind.EV_SPOT_TRADE, recv_ns=scenario.at(20.5), venue_ns=scenario.at(20.5), flags=EventFlag.F_END, x=100_000.0, y=0.01)
+    events.add(
+        EventKind.EV_SPOT_TRADE,
+        recv_ns=scenario.at(20.5),
+        venue_ns=scenario.at(20.5),
+        flags=EventFlag.F_END,
+        x=100_000.0,
+        y=0.01,
+    )
     process = scenario.engine.process
     process(events)
 

@@ -148,12 +148,15 @@ class WindowCycle:
         if strike is None:
             status = "no candle" if self._opening is None else self._opening.status
             trader.notice("ERROR", f"{spec.slug}: STRIKE UNKNOWN ({status}), this market is not traded")
-            trader.inbox.market_refused(
-                spec.slug, "strike_unknown", status, now_ns=self._clock.now_ns()
-            )
+            trader.inbox.market_refused(spec.slug, "strike_unknown", status, now_ns=self._clock.now_ns())
             return None
         trader.tell(
-            EventKind.EV_STRIKE, market=index, venue_ns=strike.stamp_ns, x=strike.value, y=strike.variance, i=strike.source
+            EventKind.EV_STRIKE,
+            market=index,
+            venue_ns=strike.stamp_ns,
+            x=strike.value,
+            y=strike.variance,
+            i=strike.source,
         )
         trader.inbox.strike_captured(
             index, strike.value, source=strike.source, stamp_ns=strike.stamp_ns, now_ns=self._clock.now_ns()

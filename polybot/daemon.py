@@ -89,7 +89,9 @@ async def run(config: Config) -> int:
 def _check_supported(config: Config) -> None:
     """Refuse what this version cannot do truthfully."""
     if config.mode.name == "paper":
-        raise ConfigError("mode=paper is not allowed: simulated fills are not built yet; use venue=sim mode=live")
+        raise ConfigError(
+            "mode=paper is not allowed: simulated fills are not built yet; use venue=sim mode=live"
+        )
     if config.venue.name != "sim":
         raise ConfigError(
             f"venue={config.venue.name} is not allowed: real orders need a passing doctor and a journal, "
@@ -161,7 +163,9 @@ async def _trade(place: _Place, http: AiohttpClient, redactor: Redactor) -> int:
         scrub=redactor.scrub,
         on_error=_log_telemetry_error,
     )
-    thread = TelemetryThread(writer, on_error=_log_telemetry_error, every_s=config.telemetry.flush_ms / 1000.0)
+    thread = TelemetryThread(
+        writer, on_error=_log_telemetry_error, every_s=config.telemetry.flush_ms / 1000.0
+    )
     thread.start()
     try:
         code, summary = await _run_until_told(trader)

@@ -177,5 +177,3 @@ async def _drain(writer: TelemetryWriter) -> None:
     while True:
         await asyncio.sleep(DRAIN_S)
         writer.drain()
-
-

@@ -102,7 +102,9 @@ class Runner:
         behind = self._clock.real_s((self._clock.now_ns() - recv_ns) / 1e9)
         return recv_ns, mono_ns - max(0, int(behind * 1e9))
 
-    def _note_decisions(self, commands: CommandBuffer, events: EventBuffer, decoded: int, decided: int) -> None:
+    def _note_decisions(
+        self, commands: CommandBuffer, events: EventBuffer, decoded: int, decided: int
+    ) -> None:
         recv_ns, receipt = self._receipt_ns(events, self._clock.mono_ns())
         venue_ns = events.venue_ns_at(0)
         for row in commands.to_numpy():

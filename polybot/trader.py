@@ -22,7 +22,6 @@ from polybot.cycle import WindowCycle
 from polybot.errors import InvariantBroken, VenueError
 from polybot.feeds.binance import SpotFeed
 from polybot.feeds.oracle import OracleFeed, PolyBoltFeed
-from polybot.feeds.polymarket import MarketFeed
 from polybot.feeds.user import UserFeed
 from polybot.gateway.clob import ClobGateway
 from polybot.gateway.reasons import RejectReason
@@ -342,7 +341,9 @@ class Trader:
             self.notice("ERROR", self.engine.alerts.pop(0))
         risk = self.engine.risk
         halts = (risk.halted_manual, risk.halted_daily, risk.halted_weekly)
-        for before, after, name in zip(self._halts, halts, ("manual", "daily loss", "weekly loss"), strict=True):
+        for before, after, name in zip(
+            self._halts, halts, ("manual", "daily loss", "weekly loss"), strict=True
+        ):
             if before != after:
                 self.notice("WARNING", f"{name} halt {'set' if after else 'lifted'}")
         self._halts = halts
@@ -385,7 +386,9 @@ class Trader:
             self.notice("WARNING", f"reconcile failed: {error}")
             return
         if report.strangers:
-            self.notice("ERROR", f"{len(report.strangers)} open orders are not ours: {', '.join(report.strangers)}")
+            self.notice(
+                "ERROR", f"{len(report.strangers)} open orders are not ours: {', '.join(report.strangers)}"
+            )
         self._reconciled = self._user_connected and not report.strangers
 
     def _on_user_connected(self) -> None:

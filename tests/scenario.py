@@ -73,7 +73,14 @@ def make_risk(**changes: Any) -> Risk:
 class Scenario:
     """An engine with one market and the means to feed it."""
 
-    def __init__(self, strategies: list[Any], *, risk: Risk | None = None, spec: MarketSpec | None = None, **engine: Any):
+    def __init__(
+        self,
+        strategies: list[Any],
+        *,
+        risk: Risk | None = None,
+        spec: MarketSpec | None = None,
+        **engine: Any,
+    ):
         self.spot = SpotState(
             SampledEwmaVol(floor_annual=0.30), RollingVwap(), RegimeClassifier(), OracleBasis()
         )
@@ -153,7 +160,17 @@ class Scenario:
         """One heartbeat."""
         self.events.add(EventKind.EV_TIMER, recv_ns=self.at(t))
 
-    def fill(self, t: float, seq: int, ticks: int, shares: int, *, key: int = 1, status: int = 1, maker: bool = False) -> None:
+    def fill(
+        self,
+        t: float,
+        seq: int,
+        ticks: int,
+        shares: int,
+        *,
+        key: int = 1,
+        status: int = 1,
+        maker: bool = False,
+    ) -> None:
         """One fill of `shares` micro-shares."""
         self.events.add(
             EventKind.EV_FILL,
@@ -177,7 +194,9 @@ class Scenario:
         """The venue's outcome."""
         self.events.add(EventKind.EV_OUTCOME, recv_ns=self.at(t), market=0, outcome=winner)
 
-    def warm(self, until: float = 20.0, *, strike: float | None = 100_000.0, bid: int = 4_900, ask: int = 5_000) -> None:
+    def warm(
+        self, until: float = 20.0, *, strike: float | None = 100_000.0, bid: int = 4_900, ask: int = 5_000
+    ) -> None:
         """A minute of still market up to `until`: spot 100,000 +-1, oracle equal, a book of 1,000 shares each side."""
         first = int(until) - 60
         for second in range(first, int(until) + 1):

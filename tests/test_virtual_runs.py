@@ -56,7 +56,13 @@ INTERVALS = [
 
 @pytest.mark.parametrize(("interval", "asset", "start_ns", "expected"), INTERVALS)
 def test_one_window_of_every_interval_is_traded_and_settled(tmp_path, interval, asset, start_ns, expected):
-    overrides = [f"+interval={interval}", f"asset={asset}", "run.markets=1", "engine.diagnostics_s=600", "engine.timer_ms=500"]
+    overrides = [
+        f"+interval={interval}",
+        f"asset={asset}",
+        "run.markets=1",
+        "engine.diagnostics_s=600",
+        "engine.timer_ms=500",
+    ]
     config = Composition([*overrides, *(f"{key}={value}" for key, value in QUIET.items())]).config()
     result = run(tmp_path, config, start_ns=start_ns)
     (found,) = markets(result).values()

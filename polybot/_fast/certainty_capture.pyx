@@ -52,7 +52,7 @@ cdef class CertaintyCapture(Strategy):
     cpdef int evaluate(self, MarketState market, SpotState spot, Signal signal) except -1:
         """Fill the signal when the likely outcome is still cheap."""
         cdef double z = market.px.z, edge
-        cdef double abs_z = fabs(z), cap
+        cdef double abs_z = fabs(z)
         cdef int outcome = UP if z > 0 else DOWN
         if not self.gate(G_Z, abs_z, self.min_abs_z):
             return 0

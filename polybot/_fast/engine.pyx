@@ -8,18 +8,18 @@ an outcome settles.  Everything said about why a signal did or did not become an
 Owns all trading state.  Must not wait, read a clock, log, touch a socket or raise for business reasons; a
 strategy that raises is disabled and named in ``alerts``.  Called by the runner only.
 """
-from libc.math cimport NAN, isnan
+from libc.math cimport isnan
 from libc.stdint cimport int64_t
 
 from polybot._fast.event cimport (
     BUY, CMD_CANCEL_ALL, CMD_PLACE, CMD_REFETCH_TICK, CMD_RESYNC_BOOK, CMD_SIGNAL, DOWN, EV_BALANCE, EV_BOOK_DELTA, EV_BOOK_LEVEL, EV_BOOK_SNAPSHOT, EV_FILL,
     EV_MARKET_CLOSE, EV_OPERATOR, EV_ORACLE_SPOT, EV_ORACLE_TWAP, EV_ORDER_UPDATE, EV_OUTCOME, EV_PUBLIC_QUOTE,
-    EV_SPOT_QUOTE, EV_SPOT_TRADE, EV_STRIKE, EV_TICK_SIZE, EV_TIMER, F_END, F_GAP, F_LOCAL, F_MAKER, F_SNAPSHOT, FAK, FOK,
-    NO_MARKET, OP_FLATTEN, OP_HALT, OP_RESUME, OS_FILLED, OS_NEW, OS_PARTIAL, OS_REJECTED, OS_SENT,
+    EV_SPOT_QUOTE, EV_SPOT_TRADE, EV_STRIKE, EV_TICK_SIZE, EV_TIMER, F_END, F_GAP, F_LOCAL, F_MAKER, F_SNAPSHOT,
+    NO_MARKET, OP_FLATTEN, OP_HALT, OP_RESUME, OS_FILLED, OS_PARTIAL, OS_REJECTED, OS_SENT,
     OS_UNKNOWN, TS_FAILED, UP, CommandBuffer, Event, EventBuffer,
 )
 from polybot._fast.fees cimport notional_micro_usd, taker_fee_micro_usd
-from polybot._fast.order cimport Order, Trade, is_terminal, rank
+from polybot._fast.order cimport Order, Trade, rank
 from polybot._fast.records cimport emit, record_diagnostic, record_fill, record_order, record_settlement, record_signal
 from polybot._fast.risk cimport (
     BOOK_CROSSED, DECONFLICTED, DISPATCHED, HOUSE_SIDE, MARKET_CLOSING, MARKET_NOT_OPEN, NO_BOOK, NO_PRICE, NOT_WARM,

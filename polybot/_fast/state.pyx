@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 from polybot._fast.basis cimport OracleBasis
 from polybot._fast.book cimport Book
-from polybot._fast.fees cimport fee_per_share
+from polybot._fast cimport fees
 from polybot._fast.pricing cimport PRICE_OK, RULE_CANDLE, RULE_POINT, RULE_TWAP, Pricing, PricingInput, price_binary
 from polybot._fast.regime cimport RegimeClassifier
 from polybot._fast.vol cimport Volatility
@@ -166,7 +166,7 @@ cdef class MarketState:
             return 0.0
         if self.fee_rate_ppm < 0:
             return NAN
-        return fee_per_share(price, self.fee_rate_ppm * 1e-6, self.fee_exponent)
+        return fees.fee_per_share(price, self.fee_rate_ppm * 1e-6, self.fee_exponent)
 
     cdef void note_quote(self, double exchange_spot) noexcept:
         """Remember the spot at which each best ask was last set (what the quote's owner had seen at most)."""

@@ -8,10 +8,10 @@ gate that fails ends the evaluation; when all pass, the strategy fills the Signa
 Subclass in Cython (override ``cpdef int evaluate``) or in plain Python (override ``evaluate``); both run
 unchanged in live, paper, backtest and replay.  Must not keep state between calls that a replay could not rebuild.
 """
-from libc.math cimport NAN, fmax, isnan
+from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
 
-from polybot._fast.event cimport BUY, FAK, SELL
+from polybot._fast.event cimport BUY, FAK
 from polybot._fast.pricing cimport half_kelly
 from polybot._fast.state cimport (
     GATE_AT_LEAST, GATE_AT_MOST, GATE_BLOCKED, GATE_FLAG, GATE_NOT_REACHED, GATE_PASSED, MAX_GATES, MAX_STRATEGIES,

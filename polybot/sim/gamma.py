@@ -17,6 +17,7 @@ from polybot.config import AssetConfig
 from polybot.sim.exchange import Exchange
 from polybot.sim.lifecycle import Lifecycle, MarketRecord, SeriesRecord
 from polybot.sim.markets import ONE, UP
+from polybot.sim.oracle import E18
 from polybot.sim.path import NS
 from polybot.transport import HttpResponse
 
@@ -225,9 +226,10 @@ def _series(series: SeriesRecord) -> dict[str, Any]:
 
 def _metadata(record: MarketRecord, now_ns: int) -> dict[str, Any]:
     """`eventMetadata`, from some time after the window on."""
-    if not record.is_over or now_ns < record.metadata_ns or record.final is None:
+    if not record.is_over or now_ns < record.metadata_ns or record.final_e18 is None:
         return {}
-    return {"eventMetadata": {"finalPrice": record.final, "priceToBeat": record.strike}}
+    assert record.strike_e18 is not None
+    return {"eventMetadata": {"finalPrice": record.final_e18 / E18, "priceToBeat": record.strike_e18 / E18}}
 
 
 def _first(query: Query, key: str) -> str | None:

@@ -23,8 +23,8 @@ from polybot.sim.exchange import Exchange
 from polybot.sim.fair import Terms
 from polybot.sim.makers import MakerDesk, QuotedMarket
 from polybot.sim.markets import DOWN, ONE, UP
-from polybot.sim.oracle import E18, Oracle
-from polybot.sim.path import NS
+from polybot.sim.oracle import E18, Oracle, published_e18
+from polybot.sim.path import E8, NS
 from polybot.sim.scheduler import Scheduler
 from polybot.sim.seeds import condition_id, numeric_id, stream, token_id
 from polybot.sim.spot import SpotMarket
@@ -72,8 +72,8 @@ class MarketRecord:
     market_id: str
     tick_ticks: int = TICK_TICKS
     is_over: bool = False  # the window ended
-    strike: float | None = None
-    final: float | None = None
+    strike_e18: int | None = None  # 1e-18 USD, as published
+    final_e18: int | None = None
     winner: int | None = None
     resolved_ns: int = 0
     metadata_ns: int = 0  # when priceToBeat and finalPrice appear
@@ -221,8 +221,7 @@ class Lifecycle:
     def _start(self, record: MarketRecord) -> None:
         """The strike of an averaged or printed price is known by now; a candle opens with its first trade."""
         if record.terms.rule != "candle":
-            record.strike = self._published(record, record.terms.start_s)
-            assert record.strike is not None, "strike not known at the start"
+            record.strike_e18 = self._published_e18(record, record.terms.start_s)
 
     def _end(self, record: MarketRecord) -> None:
         record.is_over = True
@@ -240,24 +239,24 @@ class Lifecycle:
         now_ns = self._scheduler.now_ns
         if record.terms.rule == "candle":
             candle = self._spot.history.candle("1h", record.terms.start_s)
-            price_e8 = int(self._spot.price * 100_000_000)
-            opened, closed = (candle.open_e8, candle.close_e8) if candle else (price_e8, price_e8)
-            record.strike, record.final = opened / 100_000_000, closed / 100_000_000
-            record.winner = UP if closed >= opened else DOWN
+            price_e8 = int(self._spot.price * E8)
+            opened_e8, closed_e8 = (candle.open_e8, candle.close_e8) if candle else (price_e8, price_e8)
+            record.strike_e18, record.final_e18 = opened_e8 * (E18 // E8), closed_e8 * (E18 // E8)
         else:
-            record.final = self._published(record, record.terms.end_s)
-            assert record.final is not None, "final price not known at resolution"
-            assert record.strike is not None, "resolved before the start"
-            record.winner = UP if int(record.final * E18) >= int(record.strike * E18) else DOWN
+            record.final_e18 = self._published_e18(record, record.terms.end_s)
+        assert record.strike_e18 is not None, "resolved before the start"
+        record.winner = UP if record.final_e18 >= record.strike_e18 else DOWN
         record.resolved_ns = now_ns
         self._exchange.resolve_market(record.spec.condition_id, record.winner, now_ns)
         self._scheduler.at(now_ns + FORGET_NS, partial(self._forget, record))
         self._scheduler.at(now_ns + DROP_NS, partial(self._drop, record))
 
-    def _published(self, record: MarketRecord, stamp_s: int) -> float | None:
-        if record.terms.rule == "twap":
-            return self._oracle.twap_at(stamp_s)
-        return self._oracle.print_at(stamp_s)
+    def _published_e18(self, record: MarketRecord, stamp_s: int) -> int:
+        """The number the oracle publishes for this stamp; it is known at the stamp, if not yet sent."""
+        is_twap = record.terms.rule == "twap"
+        value = self._oracle.twap_at(stamp_s) if is_twap else self._oracle.print_at(stamp_s)
+        assert value is not None, "no oracle price at a boundary"
+        return published_e18(value)
 
     def _forget(self, record: MarketRecord) -> None:
         self._exchange.forget_market(record.spec.condition_id)

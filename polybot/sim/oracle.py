@@ -21,7 +21,7 @@ from polybot.sim.scheduler import Scheduler
 from polybot.sim.seeds import stream
 from polybot.sim.spot import SpotMarket
 
-__all__ = ["E18", "Oracle", "OracleTick", "Outlook"]
+__all__ = ["E18", "Oracle", "OracleTick", "Outlook", "published_e18"]
 
 E18 = 10**18
 SAMPLE_MS = 200
@@ -29,6 +29,11 @@ SAMPLES_PER_S = 1_000 // SAMPLE_MS
 SAMPLE_NS = SAMPLE_MS * 1_000_000
 KEEP_S = 1_200  # seconds of prints and averages remembered
 DUPLICATE_MS = 250  # a repeated message follows within this
+
+
+def published_e18(value: float) -> int:
+    """A price as it is published and settled on: an integer of 1e-18 USD."""
+    return int(value * E18)
 
 
 class OracleTick(NamedTuple):
@@ -166,8 +171,8 @@ class Oracle:
             self._samples[index] = self._past_sample(index)
         shown_s = (epoch_ns - config.publish_delay_ms * 1_000_000) // NS
         for stamp in range(shown_s - config.history_s + 1, shown_s + 1):
-            self._remember(OracleTick("spot", stamp, int(self._prints[stamp] * E18)))
-            self._remember(OracleTick("twap", stamp, int(self._twaps[stamp] * E18)))
+            self._remember(OracleTick("spot", stamp, published_e18(self._prints[stamp])))
+            self._remember(OracleTick("twap", stamp, published_e18(self._twaps[stamp])))
         for stamp in range(shown_s + 1, self._newest + 1):
             self._schedule(stamp)
 
@@ -220,7 +225,7 @@ class Oracle:
             gap_ns = rng.randrange(1, DUPLICATE_MS) * 1_000_000
             if value is None:
                 continue
-            tick = OracleTick(kind, stamp, int(value * E18))
+            tick = OracleTick(kind, stamp, published_e18(value))
             due_ns = max(stamp * NS + int(delay_ms) * 1_000_000, self._last_sent_ns[kind] + 1_000_000)
             self._last_sent_ns[kind] = due_ns
             self._scheduler.at(due_ns, partial(self._publish, tick))

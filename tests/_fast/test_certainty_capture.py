@@ -25,7 +25,12 @@ def ready(strategy=None, *, price=100_000.0, bids=(), asks=()):
 def expected(scenario, price):
     spot = scenario.spot
     return ref.price_twap(
-        price + spot.basis.beta, 100_000.0, spot.sigma, 300.0 - T, var_basis=spot.basis.var_ln, se_ln_sigma=spot.se_ln_sigma
+        price + spot.basis.beta,
+        100_000.0,
+        spot.sigma,
+        300.0 - T,
+        var_basis=spot.basis.var_ln,
+        se_ln_sigma=spot.se_ln_sigma,
     )
 
 
@@ -46,11 +51,17 @@ def blocked_by(scenario, gate):
     ],
 )
 def test_a_cheap_near_certain_outcome_fires_with_reference_numbers(price, outcome, ask, cap):
-    bids, asks = ([(ask - 100, 500)], [(ask, 500)]) if outcome == UP else ([(10_000 - ask, 500)], [(10_100 - ask, 500)])
+    bids, asks = (
+        ([(ask - 100, 500)], [(ask, 500)])
+        if outcome == UP
+        else ([(10_000 - ask, 500)], [(10_100 - ask, 500)])
+    )
     scenario, signals = ready(price=price, bids=bids, asks=asks)
     priced = expected(scenario, price)
     q = priced.q(outcome)
-    want = ref.take(q, [(ask, 500.0)], bankroll=1_000.0, cap=cap, min_edge=max(0.02, priced.se), outcome=outcome)
+    want = ref.take(
+        q, [(ask, 500.0)], bankroll=1_000.0, cap=cap, min_edge=max(0.02, priced.se), outcome=outcome
+    )
     assert len(signals) == 1
     row = signals[0]
     assert row["outcome"] == outcome
@@ -84,7 +95,9 @@ def test_a_fairly_priced_certainty_blocks_at_the_edge_gate():
 
 
 def test_a_large_standard_error_blocks_at_its_own_gate():
-    scenario, signals = ready(CertaintyCapture(edge_se_multiple=50.0), price=100_130.0, bids=[(8_900, 100)], asks=[(9_000, 100)])
+    scenario, signals = ready(
+        CertaintyCapture(edge_se_multiple=50.0), price=100_130.0, bids=[(8_900, 100)], asks=[(9_000, 100)]
+    )
     assert len(signals) == 0
     assert blocked_by(scenario, "edge_se")
 

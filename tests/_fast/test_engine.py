@@ -3,7 +3,18 @@
 import pytest
 from scenario import NS, SHARE, USD, Scenario, make_risk, make_spec, rows
 
-from polybot._fast.event import BUY, DOWN, FAK, UP, CommandKind, EventFlag, EventKind, OperatorCode, OrderStatus, TradeStatus
+from polybot._fast.event import (
+    BUY,
+    DOWN,
+    FAK,
+    UP,
+    CommandKind,
+    EventFlag,
+    EventKind,
+    OperatorCode,
+    OrderStatus,
+    TradeStatus,
+)
 from polybot._fast.risk import Denial
 from polybot._fast.strategy import Signal, Strategy, Trigger
 
@@ -30,7 +41,8 @@ class Scripted(Strategy):
 
 def opinion(outcome=UP, *, ticks=5_000, shares=10 * SHARE, edge=0.05, confidence=0.5, **more):
     return {
-        "outcome": outcome, "side": BUY, "order_type": FAK, "price_ticks": ticks, "price": ticks / 1e4, "shares": shares,
+        "outcome": outcome, "side": BUY, "order_type": FAK, "price_ticks": ticks, "price": ticks / 1e4,
+        "shares": shares,
         "fair": ticks / 1e4 + edge, "edge": edge, "confidence": confidence, "size_frac": 0.01, **more,
     }  # fmt: skip
 
@@ -66,7 +78,9 @@ def test_strategies_are_asked_once_per_venue_message_not_per_level():
     scenario = Scenario([strategy])
     scenario.warm()
     before = strategy.calls
-    scenario.book(21.0, [(4_800 - 100 * k, 10) for k in range(20)], [(5_000 + 100 * k, 10) for k in range(20)])
+    scenario.book(
+        21.0, [(4_800 - 100 * k, 10) for k in range(20)], [(5_000 + 100 * k, 10) for k in range(20)]
+    )
     scenario.go()
     assert strategy.calls == before + 1
 
@@ -147,8 +161,13 @@ def two_strategies(first_passive=False):
 
 @pytest.mark.parametrize(
     ("up", "down", "winner"),
-    [((0.10, 0.5), (0.05, 0.5), UP), ((0.05, 0.5), (0.10, 0.5), DOWN), ((0.05, 0.5), (0.05, 0.5), UP), ((0.05, 0.3), (0.04, 0.9), DOWN)],
-)  # fmt: skip
+    [
+        ((0.10, 0.5), (0.05, 0.5), UP),
+        ((0.05, 0.5), (0.10, 0.5), DOWN),
+        ((0.05, 0.5), (0.05, 0.5), UP),
+        ((0.05, 0.3), (0.04, 0.9), DOWN),
+    ],
+)
 def test_conflicting_signals_without_a_house_go_to_the_larger_edge_times_confidence_tie_up(up, down, winner):
     scenario, a, b = two_strategies()
     a.say = opinion(UP, edge=up[0], confidence=up[1])
@@ -218,8 +237,17 @@ def test_a_strategy_that_raises_is_disabled_named_and_the_others_go_on():
 
 @pytest.mark.parametrize(
     "nonsense",
-    [{"outcome": 2}, {"side": -1}, {"price_ticks": 0}, {"price_ticks": 10_000}, {"shares": -1}, {"edge": float("nan")}, {"edge": float("inf")}, {"confidence": -0.1}],
-)  # fmt: skip
+    [
+        {"outcome": 2},
+        {"side": -1},
+        {"price_ticks": 0},
+        {"price_ticks": 10_000},
+        {"shares": -1},
+        {"edge": float("nan")},
+        {"edge": float("inf")},
+        {"confidence": -0.1},
+    ],
+)
 def test_an_impossible_opinion_disables_its_strategy_and_makes_no_order(scripted, nonsense):
     scenario, strategy = scripted
     commands = place(scenario, strategy, **nonsense)
@@ -260,7 +288,9 @@ def test_a_rejection_gives_back_room_and_order_count_but_not_the_cooldown(script
     scenario.go()
     assert scenario.market.order_count[0] == 0
     assert scenario.risk.exposure() == 0
-    assert list(rows(place(scenario, strategy, t=21.1), CommandKind.CMD_SIGNAL)["reason"]) == [Denial.COOLDOWN]
+    assert list(rows(place(scenario, strategy, t=21.1), CommandKind.CMD_SIGNAL)["reason"]) == [
+        Denial.COOLDOWN
+    ]
 
 
 def test_an_order_refused_before_the_wire_gives_the_cooldown_back_too(scripted):
@@ -386,7 +416,9 @@ def test_flatten_halts_and_cancels_everything_and_resume_lifts_the_halt(scripted
     scenario, strategy = scripted
     scenario.events.add(EventKind.EV_OPERATOR, recv_ns=scenario.at(21), i=OperatorCode.OP_FLATTEN)
     assert len(rows(scenario.go(), CommandKind.CMD_CANCEL_ALL)) == 1
-    assert list(rows(place(scenario, strategy, t=21.5), CommandKind.CMD_SIGNAL)["reason"]) == [Denial.HALTED_MANUAL]
+    assert list(rows(place(scenario, strategy, t=21.5), CommandKind.CMD_SIGNAL)["reason"]) == [
+        Denial.HALTED_MANUAL
+    ]
     scenario.events.add(EventKind.EV_OPERATOR, recv_ns=scenario.at(22), i=OperatorCode.OP_RESUME)
     scenario.go()
     assert len(rows(place(scenario, strategy, t=23.0), CommandKind.CMD_PLACE)) == 1
@@ -399,7 +431,9 @@ def test_diagnostics_come_every_ten_seconds_with_one_row_per_gate(scripted):
         scenario.trade(t, 100_000.0)
         scenario.timer(t)
         commands = scenario.go()
-        counts.append((len(rows(commands, CommandKind.CMD_DIAGNOSTIC)), len(rows(commands, CommandKind.CMD_GATE))))
+        counts.append(
+            (len(rows(commands, CommandKind.CMD_DIAGNOSTIC)), len(rows(commands, CommandKind.CMD_GATE)))
+        )
     assert counts == [(1, 1), (0, 0), (1, 1), (0, 0), (1, 1)]
 
 
@@ -408,7 +442,12 @@ def test_two_messages_whose_told_best_disagrees_ask_for_a_resync(scripted):
     seen = []
     for t in (21.0, 21.1, 21.2):
         scenario.events.add(
-            EventKind.EV_PUBLIC_QUOTE, recv_ns=scenario.at(t), market=0, x=4_700, y=5_000, flags=EventFlag.F_END
+            EventKind.EV_PUBLIC_QUOTE,
+            recv_ns=scenario.at(t),
+            market=0,
+            x=4_700,
+            y=5_000,
+            flags=EventFlag.F_END,
         )
         seen.append(len(rows(scenario.go(), CommandKind.CMD_RESYNC_BOOK)))
     assert seen == [0, 1, 0]
@@ -422,7 +461,9 @@ def test_an_off_tick_level_is_kept_and_asks_once_for_the_tick_size(scripted):
     assert scenario.market.best_bid(UP) == 4_901
     scenario.book(21.1, [(4_902, 10)], [(5_000, 10)])
     assert len(rows(scenario.go(), CommandKind.CMD_REFETCH_TICK)) == 0
-    scenario.events.add(EventKind.EV_TICK_SIZE, recv_ns=scenario.at(21.2), market=0, i=1, flags=EventFlag.F_END)
+    scenario.events.add(
+        EventKind.EV_TICK_SIZE, recv_ns=scenario.at(21.2), market=0, i=1, flags=EventFlag.F_END
+    )
     scenario.book(21.3, [(4_903, 10)], [(5_000, 10)])
     assert len(rows(scenario.go(), CommandKind.CMD_REFETCH_TICK)) == 0
     assert scenario.market.book.off_tick == 2

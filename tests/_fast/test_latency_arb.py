@@ -28,14 +28,21 @@ def jump(scenario, price, t=20.5):
 def expected(scenario, price, t=20.5):
     spot = scenario.spot
     return ref.price_twap(
-        price + spot.basis.beta, 100_000.0, spot.sigma, 300.0 - t, var_basis=spot.basis.var_ln, se_ln_sigma=spot.se_ln_sigma
+        price + spot.basis.beta,
+        100_000.0,
+        spot.sigma,
+        300.0 - t,
+        var_basis=spot.basis.var_ln,
+        se_ln_sigma=spot.se_ln_sigma,
     )
 
 
 def blocked_by(scenario, gate):
     results = [row[3] for row in scenario.market.gate_rows(0)]
     place = GATES[gate]
-    return results[:place] == [1] * place and results[place] == 0 and all(r == -1 for r in results[place + 1 :])
+    return (
+        results[:place] == [1] * place and results[place] == 0 and all(r == -1 for r in results[place + 1 :])
+    )
 
 
 @pytest.mark.parametrize(("price", "outcome"), [(100_090.0, UP), (99_910.0, DOWN)])
@@ -44,7 +51,9 @@ def test_a_spot_jump_over_a_stale_quote_fires_on_the_right_outcome_with_referenc
     signal = jump(scenario, price)
     priced = expected(scenario, price)
     q = priced.q(outcome)
-    want = ref.take(q, [(5_100, 1_000.0)], bankroll=1_000.0, cap=0.15, min_edge=max(0.03, priced.se), outcome=outcome)
+    want = ref.take(
+        q, [(5_100, 1_000.0)], bankroll=1_000.0, cap=0.15, min_edge=max(0.03, priced.se), outcome=outcome
+    )
     assert len(signal) == 1
     row = signal[0]
     assert row["outcome"] == outcome
@@ -63,7 +72,14 @@ def test_the_limit_is_the_worst_level_that_still_keeps_the_edge_and_size_stops_t
     scenario.go()
     signal = jump(scenario, 100_150.0)[0]
     priced = expected(scenario, 100_150.0)
-    want = ref.take(priced.q(UP), [(t, float(s)) for t, s in levels], bankroll=1_000.0, cap=0.15, min_edge=max(0.03, priced.se), outcome=UP)
+    want = ref.take(
+        priced.q(UP),
+        [(t, float(s)) for t, s in levels],
+        bankroll=1_000.0,
+        cap=0.15,
+        min_edge=max(0.03, priced.se),
+        outcome=UP,
+    )
     assert (signal["price_ticks"], signal["shares"]) == (want.limit_ticks, round(want.shares * SHARE))
     assert signal["usd"] == round(want.price * 1e6)
     assert want.limit_ticks == 5_400

@@ -22,7 +22,12 @@ def ready(risk=None, spec=None, **limits):
     strategy = Scripted()
     scenario = Scenario([strategy], risk=risk, spec=spec)
     if limits:
-        row = {"per_trade_frac": 0.02, "total_frac": 0.08, "cooldown_ns": 200_000_000, "max_orders": 50} | limits
+        row = {
+            "per_trade_frac": 0.02,
+            "total_frac": 0.08,
+            "cooldown_ns": 200_000_000,
+            "max_orders": 50,
+        } | limits
         scenario.risk.set_limits(0, **row)
     scenario.warm()
     return scenario, strategy
@@ -121,7 +126,11 @@ def test_the_portfolio_limit_is_shared_by_all_strategies():
 
 
 def test_the_hard_ceiling_holds_whatever_the_limits_say():
-    scenario, strategy = ready(risk=make_risk(bankroll_usd=1_000_000 * USD, hard_order_usd=500 * USD), per_trade_frac=1.0, total_frac=1.0)
+    scenario, strategy = ready(
+        risk=make_risk(bankroll_usd=1_000_000 * USD, hard_order_usd=500 * USD),
+        per_trade_frac=1.0,
+        total_frac=1.0,
+    )
     scenario.risk.set_cash(1_000_000 * USD)
     signal = first_signal(scenario, strategy, shares=1_000_000 * SHARE)
     assert signal["reason"] == Denial.DISPATCHED
@@ -130,7 +139,10 @@ def test_the_hard_ceiling_holds_whatever_the_limits_say():
 
 def test_a_marketable_buy_below_a_dollar_is_refused_even_with_five_shares():
     scenario, strategy = ready()
-    assert first_signal(scenario, strategy, shares=6 * SHARE, price_ticks=1_000)["reason"] == Denial.SIZE_BELOW_MIN
+    assert (
+        first_signal(scenario, strategy, shares=6 * SHARE, price_ticks=1_000)["reason"]
+        == Denial.SIZE_BELOW_MIN
+    )
 
 
 def test_orders_per_second_are_limited():
@@ -171,7 +183,9 @@ def test_exposure_never_exceeds_any_limit_for_any_order_of_events(seed):
             strategy.say = None
             if rng.random() < 0.6:
                 ticks = rng.choice((900, 2_000, 4_900, 5_000, 5_500))
-                strategy.say = opinion(rng.choice((UP, DOWN)), ticks=ticks, shares=rng.randrange(1, 200) * SHARE)
+                strategy.say = opinion(
+                    rng.choice((UP, DOWN)), ticks=ticks, shares=rng.randrange(1, 200) * SHARE
+                )
         scenario.oracle(t, 100_000.0)
         scenario.book(t, [(4_900, 500)], [(5_000, 500)])
         scenario.trade(t, 100_000.0)
@@ -184,9 +198,18 @@ def test_exposure_never_exceeds_any_limit_for_any_order_of_events(seed):
             choice = rng.random()
             if choice < 0.4 and left > 0:
                 part = left if rng.random() < 0.5 else max(10_000, left // 2 // 10_000 * 10_000)
-                scenario.fill(t, order.seq, rng.randrange(1, order.price_ticks + 1), min(part, left), key=keys)
+                scenario.fill(
+                    t, order.seq, rng.randrange(1, order.price_ticks + 1), min(part, left), key=keys
+                )
             elif choice < 0.6:
-                status = rng.choice((OrderStatus.OS_REJECTED, OrderStatus.OS_CANCELED, OrderStatus.OS_UNKNOWN, OrderStatus.OS_LIVE))
+                status = rng.choice(
+                    (
+                        OrderStatus.OS_REJECTED,
+                        OrderStatus.OS_CANCELED,
+                        OrderStatus.OS_UNKNOWN,
+                        OrderStatus.OS_LIVE,
+                    )
+                )
                 scenario.update(t, order.seq, status, -1)
         scenario.go()
         assert risk.exposure() <= risk.max_exposure_usd

@@ -66,15 +66,20 @@ def spelled(value: Any) -> str:
     return str(value)
 
 
-def scaled(value: Any, decimals: int) -> int:
-    """Exact value * 10**decimals; exponents that no price needs are refused."""
+def decimal(value: Any) -> Decimal:
+    """Exact value; exponents that no price needs are refused."""
     try:
         number = Decimal(spelled(value))
     except InvalidOperation as error:
         raise BadFrameError from error
     if number and "e" in value.lower() and abs(number.adjusted()) > 30:
         raise BadFrameError
-    exact = Fraction(number) * 10**decimals
+    return number
+
+
+def scaled(value: Any, decimals: int) -> int:
+    """Exact value * 10**decimals."""
+    exact = Fraction(decimal(value)) * 10**decimals
     if exact.denominator != 1:
         raise TooFineError
     if abs(exact) > INT_MAX:
@@ -495,11 +500,7 @@ class OracleReference:
         elif not is_text(accurate):
             raise BadFrameError
         else:
-            text = spelled(accurate)
-            if "e" in text.lower():
-                if abs(Decimal(text).adjusted()) > 30:
-                    raise BadFrameError
-                text = f"{Decimal(text):f}"
+            text = f"{decimal(accurate):f}"
             price = int(text) / 10**18 if legacy and "." not in text else float(text)
             if not is_absent(rounded):
                 told = float(spelled(rounded))

@@ -31,7 +31,17 @@ class Priced:
         return self.fair_up if outcome == 0 else 1.0 - self.fair_up
 
 
-def price_twap(spot: float, strike: float, sigma: float, tau: float, *, var_basis: float, se_ln_sigma: float, window: float = 60.0, lag: float = 3.0) -> Priced:
+def price_twap(
+    spot: float,
+    strike: float,
+    sigma: float,
+    tau: float,
+    *,
+    var_basis: float,
+    se_ln_sigma: float,
+    window: float = 60.0,
+    lag: float = 3.0,
+) -> Priced:
     """Before the averaging window: mean spot, variance sigma^2 (u - 2w/3) plus the basis."""
     u = tau - lag
     assert u >= window
@@ -58,7 +68,9 @@ class Proposal:
     frac: float
 
 
-def take(q: float, asks: list[tuple[int, float]], *, bankroll: float, cap: float, min_edge: float, outcome: int) -> Proposal | None:
+def take(
+    q: float, asks: list[tuple[int, float]], *, bankroll: float, cap: float, min_edge: float, outcome: int
+) -> Proposal | None:
     """Walk the asks (ticks of 1e-4, shares), best first, as far as each level keeps min_edge."""
     if not asks:
         return None

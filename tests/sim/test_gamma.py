@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from sim.world import NS, QUIET, make_world
 
+from polybot.sim.oracle import E18, published_e18
+
 
 @pytest.fixture(scope="module")
 def world():
@@ -62,8 +64,8 @@ def test_the_price_to_beat_comes_after_the_window_only(world):
     assert world.over["markets"][0]["acceptingOrders"] is False
     assert world.over["closed"] is False
     oracle, metadata = world.venue.oracle, world.after["eventMetadata"]
-    assert metadata["priceToBeat"] == oracle.twap_at(world.start_ns // NS)
-    assert metadata["finalPrice"] == oracle.twap_at(world.end_ns // NS)
+    assert metadata["priceToBeat"] == published_e18(oracle.twap_at(world.start_ns // NS)) / E18
+    assert metadata["finalPrice"] == published_e18(oracle.twap_at(world.end_ns // NS)) / E18
 
 
 def test_a_resolved_market_says_so_in_every_field(world):
@@ -79,7 +81,7 @@ def test_the_final_price_is_the_next_strike(world):
     following = world.get("gamma", f"/events/slug/btc-updown-5m-{world.end_ns // NS}")
     cid = following["markets"][0]["conditionId"]
     record = world.venue.lifecycle.by_condition(cid)
-    assert record.strike == world.after["eventMetadata"]["finalPrice"]
+    assert record.strike_e18 / E18 == world.after["eventMetadata"]["finalPrice"]
 
 
 def test_fields_are_those_of_the_recorded_event(world, recorded):
