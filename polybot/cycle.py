@@ -13,12 +13,14 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from polybot._fast.event import EventKind
+from polybot._fast.book import Book
+from polybot._fast.event import EventKind, FeedId, FeedState, Outcome, Side
 from polybot._fast.pricing import winner
 from polybot.errors import MarketRefused, SigningError, VenueError
 from polybot.feeds.polymarket import MarketFeed
 from polybot.market.discovery import RETRYABLE, NotListedYet
 from polybot.market.resolution import OutcomeUnknown, Strike, StrikeCapture, kline_strike
+from polybot.market.rest import BookLevels, MarketRest
 from polybot.market.spec import MarketSpec
 from polybot.market.window import Window, slug
 
@@ -62,6 +64,7 @@ class WindowCycle:
         async with asyncio.TaskGroup() as group:
             assert self.feed is not None
             socket = group.create_task(self._trader.wires.drive(self.feed, 0.0))
+            witness = group.create_task(self._witness(spec, index))
             try:
                 strike = await self._find_strike(spec, index)
                 await self._sleep_until(spec.end_ns)
@@ -69,6 +72,7 @@ class WindowCycle:
                 await self._mark(spec, index, strike)
             finally:
                 socket.cancel()
+                witness.cancel()
         await self._settle(spec, index, strike)
 
     def on_oracle_tick(
@@ -189,6 +193,33 @@ class WindowCycle:
         if outcome >= 0:
             self._trader.inbox.market_marked(index, outcome, now_ns=self._clock.now_ns())
 
+    # -- witness ----------------------------------------------------------------------------------------------
+
+    async def _witness(self, spec: MarketSpec, index: int) -> None:
+        """While the book is quiet, compare it with REST /book: equal is fresh, different asks for a new snapshot."""
+        trader = self._trader
+        rest = MarketRest(trader.wires.http, trader.config.venue)
+        quiet_s = trader.config.feeds.market_witness_s
+        while True:
+            await self._clock.sleep(quiet_s)
+            market = trader.engine.markets[index]
+            seen_ns = market.book_ns
+            if not market.book.has_snapshot or self._clock.now_ns() - seen_ns < quiet_s * NS:
+                continue
+            try:
+                levels = await rest.book(spec.token_up)
+            except (VenueError, MarketRefused):
+                continue  # no witness: the book goes on ageing
+            if market.book_ns != seen_ns:
+                continue  # the book moved meanwhile: nothing to compare
+            equal = market.book.equals(_book_of(levels))
+            assert self.feed is not None
+            self.feed.on_witness(index, equal=equal, now_ns=self._clock.now_ns())
+            if equal:
+                trader.tell(
+                    EventKind.EV_FEED_STATE, market=index, i=FeedId.FEED_MARKET, j=FeedState.FS_WITNESSED
+                )
+
     # -- settlement -------------------------------------------------------------------------------------------
 
     async def _settle(self, spec: MarketSpec, index: int, strike: Strike | None) -> None:
@@ -256,6 +287,16 @@ class WindowCycle:
         wait_ns = at_ns - self._clock.now_ns()
         if wait_ns > 0:
             await self._clock.sleep(wait_ns / NS)
+
+
+def _book_of(levels: BookLevels) -> Book:
+    """The REST levels of the Up token as a book."""
+    book = Book()
+    book.begin_snapshot()
+    for side, rows in ((Side.BUY, levels.bids), (Side.SELL, levels.asks)):
+        for price_ticks, ushares in rows:
+            book.set_level(Outcome.UP, side, price_ticks, ushares)
+    return book
 
 
 def _at_end(spec: MarketSpec) -> MarketSpec:

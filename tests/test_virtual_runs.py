@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from runs import NS, QUIET, START_NS, configure, markets, rows, run
@@ -121,3 +122,44 @@ def test_a_stop_in_the_middle_of_a_window_leaves_no_open_order(tmp_path):
 
 def _files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.csv"))}
+
+
+# Makers that never move and nobody who trades: the book says nothing for minutes.
+STILL: dict[str, Any] = {
+    **QUIET,
+    "venue.world.takers.noise_per_s": 0.0,
+    "venue.world.makers.refresh_ms": 600_000,
+    "venue.world.makers.requote_ms": 60_000,
+    "venue.world.makers.keep_frac": 5.0,
+    "venue.world.makers.deep_levels": 0,
+}
+
+
+def test_a_quiet_book_stays_fresh_only_while_the_venues_rest_book_equals_ours(tmp_path):
+    coverage = []
+    for name, witness_s in (("witnessed", 3.0), ("alone", 600.0)):
+        config = configure(venue__seed=2, feeds__market_witness_s=witness_s, feeds__market_silence_s=600.0, **STILL)
+        result = run(tmp_path / name, config)
+        (found,) = markets(result).values()
+        coverage.append(float(found["book_coverage"]))
+        assert result.check.is_ok
+    assert coverage[0] >= 0.95
+    assert coverage[1] < 0.8
+
+
+def test_a_book_that_differs_from_the_venues_is_fetched_anew(tmp_path):
+    def corrupt(trader, _):
+        market = next(iter(trader.engine.markets.values()))
+        market.book.set_level(0, 0, 100, 123_000_000)
+
+    seen = {}
+
+    def look(trader, _):
+        market = next(iter(trader.engine.markets.values()))
+        (cycle,) = trader._cycles.values()
+        seen["size"] = market.book.size_at(0, 0, 100)
+        seen["resyncs"] = cycle.feed.counters()["resync_requests"]
+
+    run(tmp_path, configure(venue__seed=2, **STILL), during=[(100.0, corrupt), (130.0, look)])
+    assert seen["resyncs"] >= 1
+    assert seen["size"] != 123_000_000

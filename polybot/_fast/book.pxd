@@ -16,6 +16,7 @@ ctypedef struct Walk:
     int64_t worst_ticks      # last price touched, in ticks of the asked outcome (-1: nothing there)
     int64_t levels           # price levels touched
 
+
 @cython.final
 cdef class Book:
     # index 0: Up bids, 1: Up asks

@@ -13,7 +13,6 @@ from libc.string cimport memcmp
 
 from polybot._fast.event cimport (
     BUY,
-    DOWN,
     EV_BOOK_DELTA,
     EV_BOOK_LEVEL,
     EV_BOOK_SNAPSHOT,

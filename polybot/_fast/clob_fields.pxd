@@ -167,7 +167,6 @@ cdef inline int to_tick_size(const Token* t, int64_t* ticks, int* off_grid) noex
     return DEC_OK
 
 
-
 cdef inline const char* usual_level(const char* p, int64_t* ticks, int64_t* ushares) noexcept nogil:
     """Read {"price":"0.52","size":"150.5"} as the venue spells it; the byte after it, or NULL.
 

@@ -53,7 +53,6 @@ from polybot._fast.scan cimport (
     Token,
     at_end,
     fail,
-    is_absent,
     is_string,
     keep,
     next_member,
@@ -63,7 +62,6 @@ from polybot._fast.scan cimport (
     read_token,
     same,
     skip_space,
-    to_fixed,
     to_stamp,
     usual_pair,
 )
@@ -264,7 +262,7 @@ cdef class ClobDecoder(FrameDecoder):
     cdef bint _read_levels(self, Cursor* c, Token* slot, int side, ClobFields* f, EventBuffer out) noexcept:
         """Append one side of a book; what is not one leaves `bad` and is skipped."""
         cdef const char* start
-        cdef const char* next
+        cdef const char* after
         cdef int64_t ticks = 0, ushares = 0
         cdef Py_ssize_t before
         cdef bint more, first = True
@@ -283,9 +281,9 @@ cdef class ClobDecoder(FrameDecoder):
                     slot.kind = TOK_ARRAY
                     return True
                 first = False
-                next = usual_level(c.p, &ticks, &ushares) if c.end - c.p >= LEVEL_ROOM else NULL
-                if next != NULL:
-                    c.p = next
+                after = usual_level(c.p, &ticks, &ushares) if c.end - c.p >= LEVEL_ROOM else NULL
+                if after != NULL:
+                    c.p = after
                     _push_level(out, side, ticks, ushares)
                     f.levels += 1
                 elif not _read_level(c, f, side, out):

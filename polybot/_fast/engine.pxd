@@ -47,6 +47,7 @@ cdef class Engine:
     cdef int on_order_update(self, const Event* e) except -1
     cdef int on_fill(self, const Event* e) except -1
     cdef int on_outcome(self, const Event* e) except -1
+    cdef int on_feed_state(self, const Event* e) except -1
     cdef int on_operator(self, const Event* e) except -1
     cdef int pregate(self, MarketState m, int64_t now_ns) noexcept
     cdef int evaluate(self, MarketState m, int trigger, int64_t now_ns) except -1

@@ -12,9 +12,10 @@ from libc.math cimport isnan
 from libc.stdint cimport int64_t
 
 from polybot._fast.event cimport (
-    BUY, CMD_CANCEL_ALL, CMD_PLACE, CMD_REFETCH_TICK, CMD_RESYNC_BOOK, CMD_SIGNAL, DOWN, EV_BALANCE, EV_BOOK_DELTA, EV_BOOK_LEVEL, EV_BOOK_SNAPSHOT, EV_FILL,
+    BUY, CMD_CANCEL_ALL, CMD_PLACE, CMD_REFETCH_TICK, CMD_RESYNC_BOOK, CMD_SIGNAL, DOWN, EV_BALANCE, EV_BOOK_DELTA, EV_BOOK_LEVEL, EV_BOOK_SNAPSHOT, EV_FEED_STATE,
+    EV_FILL,
     EV_MARKET_CLOSE, EV_OPERATOR, EV_ORACLE_SPOT, EV_ORACLE_TWAP, EV_ORDER_UPDATE, EV_OUTCOME, EV_PUBLIC_QUOTE,
-    EV_SPOT_QUOTE, EV_SPOT_TRADE, EV_STRIKE, EV_TICK_SIZE, EV_TIMER, F_END, F_GAP, F_LOCAL, F_MAKER, F_SNAPSHOT,
+    EV_SPOT_QUOTE, EV_SPOT_TRADE, EV_STRIKE, EV_TICK_SIZE, EV_TIMER, F_END, F_GAP, F_LOCAL, F_MAKER, F_SNAPSHOT, FEED_MARKET, FS_WITNESSED,
     NO_MARKET, OP_FLATTEN, OP_HALT, OP_RESUME, OS_FILLED, OS_PARTIAL, OS_REJECTED, OS_SENT,
     OS_UNKNOWN, TS_FAILED, UP, CommandBuffer, Event, EventBuffer,
 )
@@ -135,6 +136,8 @@ cdef class Engine:
             return self.on_outcome(e)
         if kind == EV_OPERATOR:
             return self.on_operator(e)
+        if kind == EV_FEED_STATE:
+            return self.on_feed_state(e)
         if kind == EV_BALANCE:
             self.risk.cash_usd = e.j
         elif e.flags & F_END:
@@ -281,6 +284,15 @@ cdef class Engine:
         m.closed = True
         if m.open_orders:
             emit(self.out, CMD_CANCEL_ALL, m.index, e.recv_ns)
+        return 0
+
+    cdef int on_feed_state(self, const Event* e) except -1:
+        """A witnessed book is as fresh as one just received; the other states speak through data age."""
+        cdef MarketState m
+        if e.i == FEED_MARKET and e.j == FS_WITNESSED:
+            m = self.find(e.market)
+            if m is not None and m.book.has_snapshot:
+                m.book_ns = e.recv_ns
         return 0
 
     cdef int on_operator(self, const Event* e) except -1:

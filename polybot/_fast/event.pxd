@@ -81,6 +81,7 @@ cpdef enum FeedState:
     FS_GAP = 3
     FS_RECONNECTED = 4
     FS_DISCONNECTED = 5
+    FS_WITNESSED = 6         # the venue's REST book equals ours: a quiet book is a fresh one
 
 cpdef enum StrikeSource:
     STRIKE_UNKNOWN = 0

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -20,7 +20,7 @@ from polybot.config import VenueConfig
 from polybot.errors import MarketRefused, VenueError
 from polybot.transport import HttpClient
 
-__all__ = ["ClobMarket", "FeeSchedule", "GammaMarket", "MarketRest", "parse_time_ns"]
+__all__ = ["BookLevels", "ClobMarket", "FeeSchedule", "GammaMarket", "MarketRest", "parse_time_ns"]
 
 NS = 1_000_000_000
 MAX_FEE_EXPONENT = 4
@@ -81,6 +81,14 @@ class ClobMarket:
     fee: FeeSchedule | None
 
 
+@dataclass(frozen=True, slots=True)
+class BookLevels:
+    """One token's book over REST: (price in ticks of 1e-4, size in micro-shares) per level."""
+
+    bids: tuple[tuple[int, int], ...]
+    asks: tuple[tuple[int, int], ...]
+
+
 class MarketRest:
     """The few GETs that describe a market; a timeout (wall seconds) on each."""
 
@@ -132,6 +140,14 @@ class MarketRest:
         tokens = _need(_object(answer, "market"), "tokens", list)
         parsed = [_object(token, "token") for token in tokens]
         return tuple(_text(token, "token_id") for token in parsed if token.get("winner") is True)
+
+    async def book(self, token_id: str) -> BookLevels:
+        """Return the venue's book of one token: bids and asks as (price_ticks, micro-shares)."""
+        answer = await self._get(f"{self._clob}/book?{urlencode({'token_id': token_id})}")
+        if answer is None:
+            raise VenueError(f"no book of token {token_id}")
+        book = _object(answer, "book")
+        return BookLevels(bids=_levels(book, "bids"), asks=_levels(book, "asks"))
 
     async def _get(self, url: str) -> Any:
         """Fetch JSON with decimals as Decimal; None for 404."""
@@ -196,6 +212,24 @@ def _gamma_market(event: Mapping[str, Any], market: Mapping[str, Any]) -> GammaM
         price_to_beat=_number(metadata, "priceToBeat"),
         final_price=_number(metadata, "finalPrice"),
     )
+
+
+def _levels(book: Mapping[str, Any], side: str) -> tuple[tuple[int, int], ...]:
+    levels = [_object(level, side) for level in _need(book, side, list)]
+    return tuple(
+        (_scaled(_text(level, "price"), 10_000), _scaled(_text(level, "size"), 1_000_000)) for level in levels
+    )
+
+
+def _scaled(text: str, scale: int) -> int:
+    """Decimal text times scale as an exact integer; raises MarketRefused("bad_json") when it is not one."""
+    try:
+        value = Decimal(text) * scale
+    except InvalidOperation as error:
+        raise MarketRefused("bad_json", f"number {text!r}") from error
+    if not value.is_finite() or value != int(value):
+        raise MarketRefused("bad_json", f"number {text!r} is finer than 1/{scale}")
+    return int(value)
 
 
 def _clob_market(market: Mapping[str, Any]) -> ClobMarket:

@@ -32,6 +32,7 @@ TRADE_USD = 40.0  # median notional of a trade: 0.00065 BTC
 TRADE_LN_SD = 2.66  # p99 0.32 BTC
 BURST_LN_SD = 1.45  # trades per burst: median 1, p90 6, p99 24, largest hundreds
 BURST_MAX = 950
+QUOTE_LN_SD, QUOTE_SCALE = 1.3, 2_000.0  # size at the touch: median 2,000 trades' worth
 NEW_TAKER = 0.45  # chance that the next trade of a burst is another taker's
 WIDE_SHARE = 0.12  # of quotes with a spread above one step: p90 16 steps, p99 $7
 WIDE_STEPS, WIDE_LN_SD, WIDE_MAX = 40.0, 1.7, 1_000
@@ -147,6 +148,7 @@ class SpotPath:
         self._agg_id = 3_103_512_206
         self._update_id = 50_093_239_189
         self._last_trade_us = 0
+        self._last_quote = self._quote(start_ns, price)
         self._quiet_carry = 0.0
 
     @property
@@ -189,9 +191,10 @@ class SpotPath:
             change += sigma * self._jump_scale * _student(rng, config.jump_dof)
         self._price = before * math.exp(change)
         z = change / scale
-        quiet = self._quiet_quotes(before_ns, gap_ns, before)
+        quiet = self._quiet_quotes(before_ns, gap_ns)
         trades = self._trades(before, z)
-        return Burst(self._at_ns, self._price, trades, self._quote(self._at_ns, self._price), quiet)
+        self._last_quote = self._quote(self._at_ns, self._price)
+        return Burst(self._at_ns, self._price, trades, self._last_quote, quiet)
 
     def _trades(self, before: float, z: float) -> list[Trade]:
         """Trades on the way from the old price to the new one, grouped into taker orders."""
@@ -235,19 +238,30 @@ class SpotPath:
             at_ns,
             self._update_id,
             bid_e8,
-            self._quantity(1.3, 2_000.0),
+            self._quantity(QUOTE_LN_SD, QUOTE_SCALE),
             bid_e8 + steps * step,
-            self._quantity(1.3, 2_000.0),
+            self._quantity(QUOTE_LN_SD, QUOTE_SCALE),
         )
 
-    def _quiet_quotes(self, before_ns: int, gap_ns: int, price: float) -> list[Quote]:
-        """Quotes between bursts: same price, other sizes, evenly spaced in the gap."""
+    def _quiet_quotes(self, before_ns: int, gap_ns: int) -> list[Quote]:
+        """Quotes between bursts: the last one's prices, one size changed, evenly spaced in the gap."""
         extra = max(0.0, self._config.quotes_per_s - self._config.bursts_per_s)
         self._quiet_carry += extra * gap_ns / NS
         count = int(self._quiet_carry)
         self._quiet_carry -= count
         gap = gap_ns // (count + 1)
-        return [self._quote(before_ns + gap * (i + 1), price) for i in range(count)]
+        rng, quote, quotes = self._detail_rng, self._last_quote, []
+        for i in range(count):
+            self._update_id += rng.randrange(1, 12)
+            quantity = self._quantity(QUOTE_LN_SD, QUOTE_SCALE)
+            at_ns = before_ns + gap * (i + 1)
+            _, _, bid_e8, bid_qty_e8, ask_e8, ask_qty_e8 = quote
+            if rng.random() < 0.5:
+                quote = Quote(at_ns, self._update_id, bid_e8, quantity, ask_e8, ask_qty_e8)
+            else:
+                quote = Quote(at_ns, self._update_id, bid_e8, bid_qty_e8, ask_e8, quantity)
+            quotes.append(quote)
+        return quotes
 
 
 def _pulled(rng: random.Random, value: float, pull: float, sd: float) -> float:

@@ -199,7 +199,7 @@ class SpotMarket:
 
     def _arm(self, burst: Burst) -> None:
         for quote in burst.quiet:
-            self._scheduler.at(quote.at_ns, partial(self._publish_quote, quote))
+            self._scheduler.at(quote.at_ns + self._delay_ns, partial(self._publish_quote, quote))
         self._scheduler.at(burst.at_ns, partial(self._on_burst, burst))
 
     def _on_burst(self, burst: Burst) -> None:

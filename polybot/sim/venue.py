@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, parse_qsl
 import orjson
 
 from polybot.config import AssetConfig, IntervalConfig, VenueConfig
+from polybot.errors import ConfigError
 from polybot.market.window import window_at
 from polybot.sim.clob_rest import ClobRest
 from polybot.sim.clob_ws import MarketChannel, UserChannel
@@ -40,7 +41,7 @@ from polybot.sim.settings import ExchangeSettings
 from polybot.sim.spot import SpotMarket
 from polybot.sim.spot_rest import SpotRest
 from polybot.sim.takers import NoiseTakers, add_informed_takers
-from polybot.sim.tape import load_spot_tape, tape_start_ns
+from polybot.sim.tape import SpotTape, load_spot_tape, tape_start_ns
 from polybot.transport import HttpResponse, SendText
 
 __all__ = ["SERVICES", "Session", "Venue", "VenueSetup", "WorldOpening", "new_session_id", "opening"]
@@ -111,11 +112,11 @@ class Venue:
         )
         self._accounts: dict[str, str] = {}
         self.account(ACCOUNT)
-        tape = load_spot_tape(venue.tape) if venue.tape else None
+        tape = _tape_of(setup)
         self.spot = SpotMarket(
             world.spot,
             self.scheduler,
-            symbol=tape.symbol if tape else setup.asset.spot_symbol,
+            symbol=setup.asset.spot_symbol,
             start_price=setup.asset.sim_start_price_usd,
             vol_annual=setup.asset.sim_vol_annual,
             seed=seed,
@@ -269,6 +270,23 @@ class Venue:
     def close(self) -> None:
         """Seal the ledger."""
         self.ledger.close()
+
+
+def _tape_of(setup: VenueSetup) -> SpotTape | None:
+    venue = setup.venue
+    if venue.book_tape:
+        raise ConfigError(
+            f"venue.book_tape={venue.book_tape} is not allowed: recorded books are not served yet"
+        )
+    if not venue.tape:
+        return None
+    tape = load_spot_tape(venue.tape)
+    if tape.symbol != setup.asset.spot_symbol:
+        raise ConfigError(
+            f"venue.tape={venue.tape} is not allowed: it holds {tape.symbol}, "
+            f"asset={setup.asset.name} trades as {setup.asset.spot_symbol}"
+        )
+    return tape
 
 
 def new_session_id(seed: int, epoch_ns: int, salt: str) -> str:

@@ -51,9 +51,7 @@ def same(book: Book, plain: PlainBook) -> None:
         assert book.best_bid(outcome) == (bids[0][0] if bids else -1)
         assert book.best_ask(outcome) == (asks[0][0] if asks else -1)
     assert book.level_count == len(plain.bids) + len(plain.asks)
-    assert book.is_crossed() == (
-        bool(plain.bids) and bool(plain.asks) and max(plain.bids) > min(plain.asks)
-    )
+    assert book.is_crossed() == (bool(plain.bids) and bool(plain.asks) and max(plain.bids) > min(plain.asks))
 
 
 @pytest.mark.parametrize("grid", [100, 10, 1])
@@ -63,7 +61,9 @@ def test_random_levels_and_walks_agree_with_the_reference(grid: int) -> None:
     for step in range(1200):
         outcome, side = rng.choice((UP, DOWN)), rng.choice((BUY, SELL))
         near = int(rng.gauss(5000, 400))
-        ticks = min(TOP, max(0, rng.choice((near, near, rng.choice((0, TOP, 63, 64, 4095, 4096)))) // grid * grid))
+        ticks = min(
+            TOP, max(0, rng.choice((near, near, rng.choice((0, TOP, 63, 64, 4095, 4096)))) // grid * grid)
+        )
         ushares = rng.choice((0, 0, rng.randint(1, 10**9), 10_000))
         assert book.set_level(outcome, side, ticks, ushares)
         plain.set_level(outcome, side, ticks, ushares)
@@ -109,8 +109,17 @@ def test_a_notional_finer_than_a_micro_dollar_is_rounded_half_up_once() -> None:
 def test_a_down_bid_is_an_up_ask_at_the_complement() -> None:
     book = Book()
     book.set_level(DOWN, BUY, 4800, 7)
-    assert (book.best_ask(UP), book.best_bid(DOWN), book.best_bid(UP), book.best_ask(DOWN)) == (5200, 4800, -1, -1)
-    assert (book.size_at_ask(UP, 5200), book.size_at_bid(DOWN, 4800), book.size_at(UP, SELL, 5200)) == (7, 7, 7)
+    assert (book.best_ask(UP), book.best_bid(DOWN), book.best_bid(UP), book.best_ask(DOWN)) == (
+        5200,
+        4800,
+        -1,
+        -1,
+    )
+    assert (book.size_at_ask(UP, 5200), book.size_at_bid(DOWN, 4800), book.size_at(UP, SELL, 5200)) == (
+        7,
+        7,
+        7,
+    )
     book.set_level(UP, SELL, 5200, 0)
     assert book.best_bid(DOWN) == -1
 
@@ -135,7 +144,12 @@ def test_prices_of_zero_and_one_are_levels_like_others() -> None:
     book = Book()
     assert book.set_level(UP, BUY, 0, 5)
     assert book.set_level(UP, SELL, TOP, 6)
-    assert (book.best_bid(UP), book.best_ask(UP), book.best_bid(DOWN), book.best_ask(DOWN)) == (0, TOP, 0, TOP)
+    assert (book.best_bid(UP), book.best_ask(UP), book.best_bid(DOWN), book.best_ask(DOWN)) == (
+        0,
+        TOP,
+        0,
+        TOP,
+    )
 
 
 @pytest.mark.parametrize(("ticks", "ushares"), [(-1, 1), (TOP + 1, 1), (5000, -1)])
@@ -180,7 +194,9 @@ def events(*records: dict[str, int]) -> ev.EventBuffer:
 
 def test_snapshot_of_either_token_replaces_the_whole_book() -> None:
     book = Book()
-    book.apply_events(events({"kind": ev.EV_BOOK_SNAPSHOT, "i": 100}, {"kind": ev.EV_BOOK_LEVEL, "i": 5000, "j": 9}))
+    book.apply_events(
+        events({"kind": ev.EV_BOOK_SNAPSHOT, "i": 100}, {"kind": ev.EV_BOOK_LEVEL, "i": 5000, "j": 9})
+    )
     assert (book.best_bid(UP), book.tick_size, book.has_snapshot) == (5000, 100, True)
     down = {"kind": ev.EV_BOOK_LEVEL, "outcome": DOWN, "side": BUY, "i": 4000, "j": 8}
     book.apply_events(events({"kind": ev.EV_BOOK_SNAPSHOT, "outcome": DOWN}, down))

@@ -96,7 +96,9 @@ def test_documented_price_change_is_one_delta_per_change_with_best_prices() -> N
         DEC_OK,
         [
             made(ev.EV_BOOK_DELTA, side=0, i=5100, x=5100.0, y=5200.0, **fields),
-            made(ev.EV_BOOK_DELTA, outcome=1, side=1, i=4900, x=4800.0, y=4900.0, flags=int(ev.F_END), **fields),
+            made(
+                ev.EV_BOOK_DELTA, outcome=1, side=1, i=4900, x=4800.0, y=4900.0, flags=int(ev.F_END), **fields
+            ),
         ],
     )
 
@@ -109,7 +111,9 @@ def test_documented_quote_trade_tick_size_and_resolution() -> None:
     assert decode(RESOLVED) == (DEC_OK, [made(ev.EV_RESOLVED, outcome=1, flags=end)])
 
 
-@pytest.mark.parametrize("payload", [NEW_MARKET, b'{"event_type":"unheard_of"}', b"{}", b"[]", b" ", b"[{},{}]"])
+@pytest.mark.parametrize(
+    "payload", [NEW_MARKET, b'{"event_type":"unheard_of"}', b"{}", b"[]", b" ", b"[{},{}]"]
+)
 def test_what_is_not_ours_is_ignored(payload: bytes) -> None:
     assert decode(payload) == (DEC_IGNORED, [])
 
@@ -139,7 +143,8 @@ def test_key_order_makes_no_difference(seed: int) -> None:
 
 
 def test_rest_book_without_event_type_is_a_book() -> None:
-    rest = BOOK.replace(b'"event_type":"book",', b"").replace(b'"hash"', b'"min_order_size":"5","neg_risk":false,"hash"')
+    rest = BOOK.replace(b'"event_type":"book",', b"")
+    rest = rest.replace(b'"hash"', b'"min_order_size":"5","neg_risk":false,"hash"')
     assert decode(rest) == decode(BOOK)
 
 
@@ -156,11 +161,17 @@ def test_stamps_may_be_numbers_or_seconds() -> None:
 
 
 def test_best_prices_that_are_not_told_and_empty_sides() -> None:
-    _, deltas = decode(PRICE_CHANGE.replace(b'"best_bid":"0.51"', b'"best_bid":""').replace(b',"best_ask":"0.49"', b""))
+    _, deltas = decode(
+        PRICE_CHANGE.replace(b'"best_bid":"0.51"', b'"best_bid":""').replace(b',"best_ask":"0.49"', b"")
+    )
     assert [(e[8], e[9]) for e in deltas] == [(-1.0, 5200.0), (4800.0, -1.0)]
     _, deltas = decode(PRICE_CHANGE.replace(b'"0.51","best_ask":"0.52"', b'"0","best_ask":"1"'))
     assert (deltas[0][8], deltas[0][9]) == (0.0, 10_000.0)
-    for bid, ask, expected in ((b"0", b"1", (-1, -1)), (b"", b"0.77", (-1, 7700)), (b"0.73", b"", (7300, -1))):
+    for bid, ask, expected in (
+        (b"0", b"1", (-1, -1)),
+        (b"", b"0.77", (-1, 7700)),
+        (b"0.73", b"", (7300, -1)),
+    ):
         _, quote = decode(QUOTE.replace(b'"0.73"', b'"' + bid + b'"').replace(b'"0.77"', b'"' + ask + b'"'))
         assert (quote[0][8], quote[0][9]) == expected
 
@@ -173,7 +184,13 @@ def test_prices_of_every_grid_are_exact() -> None:
 
 
 def test_sizes_are_exact_micro_shares() -> None:
-    sizes = {b"0": 0, b"0.000001": 1, b"123456789.123456": 123_456_789_123_456, b"0.1000000": 100_000, b"5.": None}
+    sizes = {
+        b"0": 0,
+        b"0.000001": 1,
+        b"123456789.123456": 123_456_789_123_456,
+        b"0.1000000": 100_000,
+        b"5.": None,
+    }
     for size, expected in sizes.items():
         result, events = decode(BOOK.replace(b'"150"', b'"' + size + b'"'))
         assert (events[-1][11] if events else None) == expected, size
@@ -191,7 +208,11 @@ def test_a_size_that_cannot_be_exact_is_refused_not_rounded() -> None:
     ("old", "new", "kinds"),
     [
         (b'"0.50"', b'"0.50005"', [ev.EV_BOOK_SNAPSHOT, ev.EV_BOOK_LEVEL, ev.EV_TICK_SIZE]),
-        (b'"tick_size":"0.01"', b'"tick_size":"0.00005"', [ev.EV_BOOK_SNAPSHOT] + 2 * [ev.EV_BOOK_LEVEL] + [ev.EV_TICK_SIZE]),
+        (
+            b'"tick_size":"0.01"',
+            b'"tick_size":"0.00005"',
+            [ev.EV_BOOK_SNAPSHOT, ev.EV_BOOK_LEVEL, ev.EV_BOOK_LEVEL, ev.EV_TICK_SIZE],
+        ),
     ],
 )
 def test_prices_finer_than_the_grid_are_skipped_counted_and_ask_for_the_tick_size(
@@ -212,7 +233,9 @@ def test_a_change_off_the_grid_leaves_the_others() -> None:
 
 def test_single_events_off_the_grid_only_ask_for_the_tick_size() -> None:
     for payload, old in ((QUOTE, b"0.73"), (TRADE, b'0.52"'), (TICK_SIZE, b'0.001"')):
-        _, events = decode(payload.replace(old, old.replace(b'"', b"") + b"00001" + (b'"' if b'"' in old else b"")))
+        _, events = decode(
+            payload.replace(old, old.replace(b'"', b"") + b"00001" + (b'"' if b'"' in old else b""))
+        )
         assert [(e[2], e[10]) for e in events] == [(ev.EV_TICK_SIZE, 0)]
 
 
@@ -334,7 +357,22 @@ def random_levels(rng: random.Random, *, many: bool) -> list[Obj]:
 
 def random_price(rng: random.Random, grid: int = 100) -> str:
     price = f"{grid * rng.randint(0, 10_000 // grid) / 10_000:.4f}"
-    return rng.choice((price, price.rstrip("0").rstrip("."), price + "0", price if rng.random() < 0.95 else price + "1"))
+    finer = price + "1" if rng.random() < 0.05 else price
+    return rng.choice((price, price.rstrip("0").rstrip("."), price + "0", finer))
+
+
+KINDS = (
+    "book",
+    "book",
+    "price_change",
+    "price_change",
+    "best_bid_ask",
+    "last_trade_price",
+    "tick_size_change",
+    "market_resolved",
+    "new_market",
+    None,
+)
 
 
 def random_object(rng: random.Random) -> Obj:
@@ -344,10 +382,7 @@ def random_object(rng: random.Random) -> Obj:
     token = rng.choice((up, down)) if rng.random() < 0.97 else rng.choice(("123", "", up[:-1]))
     stamp = rng.choice(("1790616612345", Raw("1790616612345"), "1790616612", ""))
     base = obj(market=condition, asset_id=token, timestamp=stamp)
-    kind = rng.choice(
-        ("book", "book", "price_change", "price_change", "best_bid_ask", "last_trade_price", "tick_size_change")
-        + ("market_resolved", "new_market", None)
-    )
+    kind = rng.choice(KINDS)
     if kind is not None:
         base.insert(0, ("event_type", kind))
     many = rng.random() < 0.2

@@ -27,16 +27,16 @@ AGG_TRADE = (
     b'{"e":"aggTrade","E":1672515782136,"s":"BNBBTC","a":12345,"p":"0.001","q":"100","f":100,"l":105,'
     b'"T":1672515782136,"m":true,"M":true}'
 )
-QUOTE = b'{"u":400900217,"s":"BNBBTC","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}'
+QUOTE = (
+    b'{"u":400900217,"s":"BNBBTC","b":"25.35190000","B":"31.21000000","a":"25.36520000","A":"40.66000000"}'
+)
 KLINE = (
     b'{"e":"kline","E":1672515782136,"s":"BNBBTC","k":{"t":1672515780000,"T":1672515839999,"s":"BNBBTC",'
     b'"i":"1m","f":100,"L":200,"o":"0.0010","c":"0.0020","h":"0.0025","l":"0.0015","v":"1000","n":100,'
     b'"x":false,"q":"1.0000","V":"500","Q":"0.500","B":"123456"}}'
 )
 SHUTDOWN = b'{"e":"serverShutdown","E":1770123456789}'
-BLOCK_TRADE = (
-    b'{"e":"blockTrade","E":1672515782136,"s":"BNBBTC","t":582,"p":"0.001","q":"100","T":1672515782136,"m":true}'
-)
+BLOCK_TRADE = TRADE.replace(b'"trade"', b'"blockTrade"')
 
 
 def combined(stream: str, data: bytes) -> bytes:
@@ -93,7 +93,20 @@ def test_documented_quote_has_exact_quantities_and_no_venue_time(wrap: bool) -> 
     result, events = decode(combined("bnbbtc@bookTicker", QUOTE) if wrap else QUOTE)
     assert result == DEC_OK
     assert events == [
-        (RECV_NS, 0, ev.EV_SPOT_QUOTE, 7, 0, 0, ev.F_END, 400_900_217, 25.3519, 25.3652, 3_121_000_000, 4_066_000_000)
+        (
+            RECV_NS,
+            0,
+            ev.EV_SPOT_QUOTE,
+            7,
+            0,
+            0,
+            ev.F_END,
+            400_900_217,
+            25.3519,
+            25.3652,
+            3_121_000_000,
+            4_066_000_000,
+        )
     ]
 
 
@@ -271,7 +284,9 @@ def random_frame(rng: random.Random, number: int) -> Obj:
     elif kind < 0.9:
         data = obj(u=Raw(str(number)), s=symbol, b=price, B=quantity, a=price, A=quantity)
     else:
-        data = obj(e=rng.choice(("kline", "depthUpdate", "serverShutdown", "24hrTicker")), E=Raw("1"), s=symbol)
+        data = obj(
+            e=rng.choice(("kline", "depthUpdate", "serverShutdown", "24hrTicker")), E=Raw("1"), s=symbol
+        )
     if rng.random() < 0.5:
         return obj(stream="btcusdt@trade", data=data)
     return data

@@ -55,7 +55,13 @@ def test_odd_spellings_of_a_trade_mean_the_same(old: bytes, new: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [(b'"0.5"', b'"5e-1"'), (b'"0.5"', b"5.0E-01"), (b'"200"', b'"2e2"'), (b'"200"', b"2000000e-4"), (b'"1790', b'"\\u00317' + b"90")],
+    [
+        (b'"0.5"', b'"5e-1"'),
+        (b'"0.5"', b"5.0E-01"),
+        (b'"200"', b'"2e2"'),
+        (b'"200"', b"2000000e-4"),
+        (b'"1790', b'"\\u0031790'),
+    ],
 )
 def test_exponents_and_escapes_in_a_book_mean_the_same(old: bytes, new: bytes) -> None:
     result, events, counters = book_events(BOOK.replace(old, new))
@@ -97,9 +103,7 @@ def test_what_is_not_for_us_stays_ignored() -> None:
 
 
 def test_a_spelled_frame_keeps_values_and_drops_what_cannot_be_ours() -> None:
-    frame = (
-        '{"a":"x","a":"y","b":[1,-2.50,1e3,"1E-2","0x1e2",null,true,false,{}],"ü":1,"q\\"":2,"c":"é"}'.encode()
-    )
+    frame = '{"a":"x","a":"y","b":[1,-2.50,1e3,"1E-2","0x1e2",null,true,false,{}],"ü":1,"q\\"":2,"c":"é"}'.encode()
     plain = plain_frame(frame)
     assert plain == b'{"a":"y","b":[1,-2.50,1000,"0.01","0x1e2",null,true,false,{}],"c":"?"}'
     assert json.loads(plain)["b"][1] == -2.5

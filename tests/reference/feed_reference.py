@@ -395,9 +395,7 @@ class ClobReference:
 
     def _last_trade_price(self, item: dict[str, Any]) -> list[dict[str, Any]]:
         ticks, shares = self._ticks(item.get("price")), self._shares(item.get("size"))
-        return [
-            event(ev.EV_PUBLIC_TRADE, self.recv_ns, side=self._side(item.get("side")), i=ticks, j=shares)
-        ]
+        return [event(ev.EV_PUBLIC_TRADE, self.recv_ns, side=self._side(item.get("side")), i=ticks, j=shares)]
 
     def _tick_size_change(self, item: dict[str, Any]) -> list[dict[str, Any]]:
         ticks = self._tick_size(item.get("new_tick_size"))

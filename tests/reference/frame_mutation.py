@@ -120,7 +120,7 @@ def _text(text: str, rng: random.Random, wild: float) -> str:
 
 
 def _unknown_member(rng: random.Random) -> Member:
-    names = ("x", "zz", "hash", "spread", "ignored_key", "quote\"d", "ключ", "", "Timestamp", "tick_sizes")
+    names = ("x", "zz", "hash", "spread", "ignored_key", 'quote"d', "ключ", "", "Timestamp", "tick_sizes")
     value = rng.choice(UNKNOWN)
     for _ in range(rng.choice((0, 0, 0, 3, 45))):
         value = [value] if rng.random() < 0.5 else Obj([("n", value)])
@@ -146,7 +146,9 @@ def distort(frame: Obj, rng: random.Random) -> Obj:
         if choice < 0.2:
             del members[at]
         elif choice < 0.35:
-            members.insert(rng.randint(0, len(members)), (name, rng.choice(ODD) if rng.random() < 0.5 else value))
+            members.insert(
+                rng.randint(0, len(members)), (name, rng.choice(ODD) if rng.random() < 0.5 else value)
+            )
         else:
             members[at] = (name, rng.choice(ODD))
     return members

@@ -1,0 +1,118 @@
+"""The product as its user starts it: real processes, real loopback sockets, a folder of its own."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LIMIT_S = 150.0
+
+
+def start(folder: Path, *overrides: str) -> "subprocess.Popen[str]":
+    """`python -m polybot ...` in an empty folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "polybot", *overrides],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    work = tmp_path / "work"
+    work.mkdir()
+    yield work
+    assert [path.name for path in work.iterdir()] == ["logs"]
+
+
+def market_rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "logs" / "5m" / "markets.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_three_windows_at_thirty_times_speed_end_by_themselves_with_the_ledger_equal(folder):
+    process = start(folder, "+interval=5m", "risk=conservative", "venue.speed=30", "run.markets=3")
+    out, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, out[-3000:] + err
+    assert err == ""
+    rows = market_rows(folder)
+    assert len(rows) == 3
+    for row in rows:
+        assert float(row["strike"]) > 0
+        assert float(row["spot_coverage"]) >= 0.95
+        assert float(row["book_coverage"]) >= 0.95
+        assert row["outcome"] in ("Up", "Down")
+    assert [row["start"] for row in rows[1:]] == [row["end"] for row in rows[:-1]]
+    assert "3 settled markets compared" in out
+    assert "0 differences" in out
+    assert "SIMULATED" in out
+
+
+def test_a_demo_shows_orders_fills_and_a_settlement_within_a_minute(folder):
+    begun = time.monotonic()
+    process = start(folder, "venue.makers=slow", "venue.speed=20", "venue.seed=4", "run.markets=1")
+    out, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, out[-3000:] + err
+    for word in ("ORDER", "FILL", "SETTLED", "SUMMARY", "makers=slow", "0 differences"):
+        assert word in out
+    assert time.monotonic() - begun < 60.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly_with_a_summary_and_takes_the_venue_along(folder, number):
+    process = start(folder, "venue.makers=slow", "venue.speed=20", "venue.seed=4")
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line)
+        if "ORDER" in line:
+            break
+    (venue,) = children_of(process.pid)
+    process.send_signal(number)
+    asked = time.monotonic()
+    out, err = process.communicate(timeout=30.0)
+    assert process.returncode == 0, out[-3000:] + err
+    assert time.monotonic() - asked < 10.0
+    assert "SUMMARY" in out
+    assert "ORDERS MAY BE OPEN" not in out
+    assert "0 differences" in out
+    assert not Path(f"/proc/{venue}").exists()
+
+
+def test_a_killed_daemon_takes_its_venue_with_it(folder):
+    process = start(folder, "venue.speed=20")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "OPEN" in line:
+            break
+    (venue,) = children_of(process.pid)
+    process.kill()
+    process.communicate(timeout=30.0)
+    deadline = time.monotonic() + 10.0
+    while Path(f"/proc/{venue}").exists() and time.monotonic() < deadline:
+        os.sched_yield()
+    assert not Path(f"/proc/{venue}").exists()
+
+
+def test_modes_that_are_not_built_yet_are_refused_in_one_line_before_anything_starts(tmp_path):
+    process = start(tmp_path, "mode=paper")
+    out, err = process.communicate(timeout=30.0)
+    assert process.returncode == 2
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert "mode=paper" in err
+    assert list(tmp_path.iterdir()) == []
