@@ -50,6 +50,7 @@ def build_engine(config: Config) -> Engine:
         oracle_lag_s=config.model.oracle_lag_s,
         tau_shift_s=config.model.basis.tau_shift_s,
         fresh_samples=config.engine.fresh_samples_per_market,
+        market_shrink=config.model.market_shrink_frac,
     )
 
 
@@ -68,6 +69,9 @@ def build_strategies(
             raise ConfigError(f"strategy.{name} ({item.target}) cannot be made: {error}") from error
         if strategy.name != name:
             raise ConfigError(f"strategy.{name} makes a strategy called {strategy.name}: names must agree")
+        strategy.set_sizing(
+            kelly_frac=model.kelly_frac, kelly_cap_frac=model.kelly_cap_frac * risk.size_cap_scale
+        )
         made.append(strategy)
     return made
 

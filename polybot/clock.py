@@ -38,7 +38,10 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SystemClock:
-    """Venue clock from a shared anchor: epoch_ns was the venue time at monotonic mono_anchor_ns."""
+    """Venue clock from a shared anchor: epoch_ns is the venue time at monotonic mono_anchor_ns.
+
+    Before the anchor venue time stands still just short of the epoch: nothing ages while a venue starts.
+    """
 
     epoch_ns: int
     mono_anchor_ns: int
@@ -46,6 +49,8 @@ class SystemClock:
 
     def now_ns(self) -> int:
         elapsed = time.monotonic_ns() - self.mono_anchor_ns
+        if elapsed < 0:
+            return self.epoch_ns - 1
         return self.epoch_ns + (elapsed if self.speed == 1.0 else int(elapsed * self.speed))
 
     def mono_ns(self) -> int:

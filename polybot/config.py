@@ -65,7 +65,6 @@ class IntervalConfig:
 
     name: Literal["5m", "15m", "1h", "4h"] = "5m"
     duration_s: int = ranged(300, 60, 86_400)
-    slug_style: Literal["epoch", "epoch_et", "hour_et"] = "epoch"
     rule_expected: Literal["twap", "point", "candle"] = "twap"
 
 
@@ -302,7 +301,6 @@ class FeedsConfig:
     backoff_max_s: float = ranged(10.0, 0.1, 300.0)
     connect_timeout_s: float = ranged(10.0, 0.1, 60.0)  # wall seconds
     max_frame_bytes: int = ranged(10_485_760, 65_536, 67_108_864)
-    spot_sockets: int = ranged(1, 1, 2)
     spot_rollover_h: float = ranged(23.0, 0.01, 24.0)
     spot_silence_s: float = ranged(5.0, 0.5, 600.0)  # no data for so long: new socket
     market_ping_s: float = ranged(10.0, 1.0, 60.0)
@@ -334,7 +332,6 @@ class GatewayConfig:
     resolve_max_s: float = ranged(5.0, 0.1, 60.0)
     max_pages: int = ranged(100, 1, 10_000)
     geoblock_s: float = ranged(600.0, 10.0, 86_400.0)
-    skew_warn_ms: int = ranged(250, 1, 60_000)
     skew_stop_ms: int = ranged(1_000, 1, 60_000)
 
 
@@ -445,8 +442,6 @@ def _check_together(config: Config) -> None:
             f"model.regime_range_frac={model.regime_range_frac:g} is not allowed: "
             f"must be <= model.regime_trend_frac={model.regime_trend_frac:g}"
         )
-    if config.gateway.skew_warn_ms > config.gateway.skew_stop_ms:
-        raise ConfigError("gateway.skew_warn_ms is not allowed: must be <= gateway.skew_stop_ms")
 
 
 def _check_interval(config: Config) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from polybot._fast.engine import Engine
-from polybot._fast.event import CommandBuffer, CommandKind, EventBuffer, EventKind
+from polybot._fast.event import CommandBuffer, CommandKind, EventBuffer, EventKind, OperatorCode
 from polybot.clock import Clock
 from polybot.telemetry.inbox import TelemetryInbox
 
@@ -64,7 +64,11 @@ class Runner:
         self._messages = 0
 
     def feed(self, events: EventBuffer) -> None:
-        """Pump events through; called again from inside (by an outlet) it queues them behind."""
+        """Pump events through; called again from inside (by an outlet) it queues them behind.
+
+        Whatever an outlet or the engine raises passes through, after a manual halt: what was decided may
+        not have left, so nothing more is decided until somebody has looked.
+        """
         if self._busy:
             self._waiting.extend_from(events)
             return
@@ -75,8 +79,17 @@ class Runner:
                 self._waiting, self._spare = self._spare, self._waiting
                 self._step(self._spare)
                 self._spare.reset()
+        except Exception:
+            self._halt()
+            raise
         finally:
+            self._spare.reset()
             self._busy = False
+
+    def _halt(self) -> None:
+        self._spare.reset()
+        self._spare.add(EventKind.EV_OPERATOR, recv_ns=self._clock.now_ns(), i=OperatorCode.OP_HALT)
+        self._engine.process(self._spare)
 
     def _step(self, events: EventBuffer) -> None:
         self._messages += 1

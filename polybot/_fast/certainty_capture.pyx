@@ -49,7 +49,7 @@ cdef class CertaintyCapture(Strategy):
             return self.size_cap_mid_frac
         return self.size_cap_frac
 
-    cpdef int evaluate(self, MarketState market, SpotState spot, Signal signal) except -1:
+    cpdef int evaluate(self, MarketState market, SpotState spot, Signal signal) except? -1:
         """Fill the signal when the likely outcome is still cheap."""
         cdef double z = market.px.z, edge
         cdef double abs_z = fabs(z)

@@ -1,7 +1,7 @@
 # Fields of the market channel's objects: where their values are, and what the values mean.
 # Owns: the keys that matter, exact prices and sizes, the usual shape of a level.  Inline only.
 # Called by decode_clob alone; must not append events or know the token table.
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from polybot._fast.event cimport BUY, SELL
@@ -10,11 +10,15 @@ from polybot._fast.scan cimport (
     DEC_OK,
     DEC_UNSUPPORTED,
     TENS,
+    TOK_NONE,
+    TOK_STRING,
     TOO_FINE,
     Token,
     is_absent,
     is_digit,
     is_string,
+    literal,
+    plain_end,
     same,
     to_fixed,
 )
@@ -24,7 +28,6 @@ cdef enum:
     PRICE_DECIMALS = 4
     SHARE_DECIMALS = 6
     WHOLE_DIGITS = 12        # whole shares of a level in the usual shape
-    LEVEL_ROOM = 64          # bytes a level in the usual shape cannot exceed
 
 ctypedef struct ClobFields:
     Token event_type
@@ -52,6 +55,26 @@ ctypedef struct ClobFields:
     int unknown              # changes of unknown tokens
     int slot                 # of the changes: table row of the first known token, -1: none
     bint mixed               # changes of several markets
+
+ctypedef struct Change:
+    Token token
+    int side
+    int64_t ticks
+    int64_t ushares
+    int64_t bid              # best prices in ticks, -1: not told
+    int64_t ask
+
+
+cdef inline void forget(ClobFields* f) noexcept nogil:
+    """No value seen yet; spans of absent values stay unset, which costs less than zeroing them."""
+    f.event_type.kind = f.market.kind = f.asset_id.kind = f.timestamp.kind = TOK_NONE
+    f.tick_size.kind = f.new_tick_size.kind = f.best_bid.kind = f.best_ask.kind = TOK_NONE
+    f.price.kind = f.size.kind = f.side.kind = f.winner.kind = TOK_NONE
+    f.bids.kind = f.asks.kind = f.changes.kind = TOK_NONE
+    f.off_grid = f.levels = f.levels_off_grid = f.deltas = f.deltas_off_grid = f.unknown = 0
+    f.bad_levels = f.bad_changes = DEC_OK
+    f.slot = -1
+    f.mixed = False
 
 
 # -- values -----------------------------------------------------------------------------------
@@ -167,26 +190,30 @@ cdef inline int to_tick_size(const Token* t, int64_t* ticks, int* off_grid) noex
     return DEC_OK
 
 
-cdef inline const char* usual_level(const char* p, int64_t* ticks, int64_t* ushares) noexcept nogil:
-    """Read {"price":"0.52","size":"150.5"} as the venue spells it; the byte after it, or NULL.
+# -- the usual spelling -----------------------------------------------------------------------
+# What the venue sends today, compact and in its order.  Each step returns the byte after what it read,
+# or NULL for anything else (a price of 0 or 1, more decimals, white space), which goes the general way.
 
-    The caller guarantees LEVEL_ROOM readable bytes.  Anything else (key order, white space, more
-    decimals, a price of 1) is left to the general way.
-    """
+cdef inline const char* usual_price(const char* p, const char* end, int64_t* ticks) noexcept nogil:
+    """0. and one to four digits."""
+    cdef int64_t v = 0
+    cdef int k = 0
+    if p == NULL or end - p < 3 + PRICE_DECIMALS or p[0] != c"0" or p[1] != c".":
+        return NULL
+    p += 2
+    while k < PRICE_DECIMALS and is_digit(p[k]):
+        v = v * 10 + (p[k] - c"0")
+        k += 1
+    ticks[0] = v * TENS[PRICE_DECIMALS - k]
+    return p + k if k > 0 else NULL
+
+
+cdef inline const char* usual_size(const char* p, const char* end, int64_t* ushares) noexcept nogil:
+    """Up to twelve digits, and up to six decimals."""
     cdef int64_t whole = 0, part = 0
     cdef int k = 0
-    if memcmp(p, b'{"price":"0.', 12) != 0:
+    if p == NULL or end - p < 2 + WHOLE_DIGITS + SHARE_DECIMALS:
         return NULL
-    p += 12
-    while k < PRICE_DECIMALS and is_digit(p[k]):
-        whole = whole * 10 + (p[k] - c"0")
-        k += 1
-    if k == 0 or memcmp(p + k, b'","size":"', 10) != 0:
-        return NULL
-    ticks[0] = whole * TENS[PRICE_DECIMALS - k]
-    p += k + 10
-    whole = 0
-    k = 0
     while k < WHOLE_DIGITS and is_digit(p[k]):
         whole = whole * 10 + (p[k] - c"0")
         k += 1
@@ -203,4 +230,43 @@ cdef inline const char* usual_level(const char* p, int64_t* ticks, int64_t* usha
             return NULL
         p += k
     ushares[0] = whole * TENS[SHARE_DECIMALS] + part * TENS[SHARE_DECIMALS - k]
-    return p + 2 if memcmp(p, b'"}', 2) == 0 else NULL
+    return p
+
+
+cdef inline const char* usual_level(const char* p, const char* end, int64_t* ticks, int64_t* ushares) noexcept nogil:
+    """{"price":"0.52","size":"150.5"}"""
+    p = usual_price(literal(p, end, b'{"price":"', 10), end, ticks)
+    p = usual_size(literal(p, end, b'","size":"', 10), end, ushares)
+    return literal(p, end, b'"}', 2)
+
+
+cdef inline const char* usual_text(const char* p, const char* end, Token* t) noexcept nogil:
+    """A plain text up to its closing quote."""
+    cdef const char* q
+    if p == NULL:
+        return NULL
+    q = plain_end(p, end)
+    t.p = p
+    t.n = <int32_t> (q - p)
+    t.kind = TOK_STRING
+    t.plain = True
+    return q if q < end and q[0] == c'"' else NULL
+
+
+cdef inline const char* usual_change(const char* p, const char* end, Change* change) noexcept nogil:
+    """One member of price_changes with all its seven fields."""
+    cdef Token hash
+    p = usual_text(literal(p, end, b'{"asset_id":"', 13), end, &change.token)
+    p = usual_price(literal(p, end, b'","price":"', 11), end, &change.ticks)
+    p = usual_size(literal(p, end, b'","size":"', 10), end, &change.ushares)
+    p = literal(p, end, b'","side":"', 10)
+    change.side = BUY
+    if literal(p, end, b"BUY", 3) != NULL:
+        p += 3
+    else:
+        change.side = SELL
+        p = literal(p, end, b"SELL", 4)
+    p = usual_text(literal(p, end, b'","hash":"', 10), end, &hash)
+    p = usual_price(literal(p, end, b'","best_bid":"', 14), end, &change.bid)
+    p = usual_price(literal(p, end, b'","best_ask":"', 14), end, &change.ask)
+    return literal(p, end, b'"}', 2)

@@ -2,7 +2,7 @@
 # Owns: the table token_id -> (market_index, outcome).  Emits EV_BOOK_*, EV_PUBLIC_*, EV_TICK_SIZE, EV_RESOLVED.
 from libc.stdint cimport int64_t, uint64_t
 
-from polybot._fast.clob_fields cimport ClobFields
+from polybot._fast.clob_fields cimport Change, ClobFields
 from polybot._fast.event cimport EventBuffer
 from polybot._fast.scan cimport Cursor, FrameDecoder, Token
 
@@ -48,7 +48,8 @@ cdef class ClobDecoder(FrameDecoder):
     cdef bint _read_levels(self, Cursor* c, Token* slot, int side, ClobFields* f, EventBuffer out) noexcept
     cdef bint _read_changes(self, Cursor* c, ClobFields* f, EventBuffer out) noexcept
     cdef bint _read_change(self, Cursor* c, ClobFields* f, EventBuffer out) noexcept
-    cdef int _add_change(self, const ClobFields* item, ClobFields* f, EventBuffer out) noexcept
+    cdef int _on_change(self, const ClobFields* item, ClobFields* f, EventBuffer out) noexcept
+    cdef void _add_change(self, const Change* change, ClobFields* f, bint off_grid, EventBuffer out) noexcept
     cdef int _finish(self, ClobFields* f, Py_ssize_t head, int64_t recv_ns, EventBuffer out) noexcept
     cdef int _resolve(self, const ClobFields* f, const Token* id, int* outcome) noexcept
     cdef bint _is_market(self, const ClobFields* f, int row) noexcept nogil

@@ -11,9 +11,10 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from polybot._fast.clob_fields cimport (
-    LEVEL_ROOM,
     TOP,
+    Change,
     ClobFields,
+    forget,
     id_head,
     same_hex,
     slot_of,
@@ -22,6 +23,7 @@ from polybot._fast.clob_fields cimport (
     to_side,
     to_tick_size,
     to_ticks,
+    usual_change,
     usual_level,
 )
 from polybot._fast.event cimport (
@@ -227,8 +229,7 @@ cdef class ClobDecoder(FrameDecoder):
         cdef Token key, value
         cdef bint more, first = True
         cdef int rc
-        memset(&f, 0, sizeof(f))
-        f.slot = -1
+        forget(&f)
         if c.p[0] != c"{":
             return fail(c, DEC_MALFORMED)
         c.p += 1
@@ -281,7 +282,7 @@ cdef class ClobDecoder(FrameDecoder):
                     slot.kind = TOK_ARRAY
                     return True
                 first = False
-                after = usual_level(c.p, &ticks, &ushares) if c.end - c.p >= LEVEL_ROOM else NULL
+                after = usual_level(c.p, c.end, &ticks, &ushares)
                 if after != NULL:
                     c.p = after
                     _push_level(out, side, ticks, ushares)
@@ -325,11 +326,17 @@ cdef class ClobDecoder(FrameDecoder):
 
     cdef bint _read_change(self, Cursor* c, ClobFields* f, EventBuffer out) noexcept:
         cdef ClobFields item
+        cdef Change change
         cdef Token key, other
         cdef Token* slot
         cdef bint more, first = True
+        cdef const char* after = usual_change(c.p, c.end, &change)
         cdef int rc
-        memset(&item, 0, sizeof(item))
+        if after != NULL:
+            c.p = after
+            self._add_change(&change, f, False, out)
+            return True
+        forget(&item)
         if c.p[0] != c"{":
             return fail(c, DEC_MALFORMED)
         c.p += 1
@@ -348,46 +355,55 @@ cdef class ClobDecoder(FrameDecoder):
             slot = slot_of(&item, &key)
             if not (read_token(c, &other) if slot == NULL else read_once(c, slot)):
                 return False
-        rc = self._add_change(&item, f, out)
+        rc = self._on_change(&item, f, out)
         return True if rc == DEC_OK else fail(c, rc)
 
-    cdef int _add_change(self, const ClobFields* item, ClobFields* f, EventBuffer out) noexcept:
-        """Append one change as EV_BOOK_DELTA, unless its token is unknown or its price off the grid."""
-        cdef int64_t ticks = 0, ushares = 0, bid = -1, ask = -1
-        cdef int outcome = 0, row, fine, rc
-        cdef int side = to_side(&item.side)
-        cdef Event* e
+    cdef int _on_change(self, const ClobFields* item, ClobFields* f, EventBuffer out) noexcept:
+        """Check one change; one of an unknown token is not looked at any closer."""
+        cdef Change change
+        cdef int outcome = 0, fine, rc
         if item.asset_id.kind != TOK_STRING:
             return DEC_MALFORMED
-        row = self._find_token(&item.asset_id, &outcome)
+        change.token = item.asset_id
+        if self._find_token(&change.token, &outcome) >= 0:
+            change.side = to_side(&item.side)
+            fine = to_ticks(&item.price, &change.ticks)
+            rc = fine if fine != TOO_FINE else DEC_OK
+            if rc == DEC_OK:
+                rc = to_shares(&item.size, &change.ushares)
+            if rc == DEC_OK:
+                rc = to_best(&item.best_bid, &change.bid, &f.deltas_off_grid)
+            if rc == DEC_OK:
+                rc = to_best(&item.best_ask, &change.ask, &f.deltas_off_grid)
+            if rc != DEC_OK or change.side < 0:
+                return DEC_MALFORMED if rc == DEC_OK else rc
+        else:
+            fine = DEC_OK
+        self._add_change(&change, f, fine == TOO_FINE, out)
+        return DEC_OK
+
+    cdef void _add_change(self, const Change* change, ClobFields* f, bint off_grid, EventBuffer out) noexcept:
+        """Append one change as EV_BOOK_DELTA, unless its token is unknown or its price off the grid."""
+        cdef int outcome = 0
+        cdef int row = self._find_token(&change.token, &outcome)
+        cdef Event* e
         if row < 0:
             f.unknown += 1
-            return DEC_OK
-        fine = to_ticks(&item.price, &ticks)
-        rc = fine if fine != TOO_FINE else DEC_OK
-        if rc == DEC_OK:
-            rc = to_shares(&item.size, &ushares)
-        if rc == DEC_OK:
-            rc = to_best(&item.best_bid, &bid, &f.deltas_off_grid)
-        if rc == DEC_OK:
-            rc = to_best(&item.best_ask, &ask, &f.deltas_off_grid)
-        if rc != DEC_OK or side < 0:
-            return DEC_MALFORMED if rc == DEC_OK else rc
+            return
         f.mixed = f.mixed or (f.slot >= 0 and f.slot != row)
         f.slot = row if f.slot < 0 else f.slot
-        if fine == TOO_FINE:
+        if off_grid:
             f.deltas_off_grid += 1
-            return DEC_OK
+            return
         f.deltas += 1
         e = push(out, EV_BOOK_DELTA)
         e.market = <uint16_t> self.table[row].market
         e.outcome = outcome
-        e.side = side
-        e.i = ticks
-        e.j = ushares
-        e.x = <double> bid
-        e.y = <double> ask
-        return DEC_OK
+        e.side = change.side
+        e.i = change.ticks
+        e.j = change.ushares
+        e.x = <double> change.bid
+        e.y = <double> change.ask
 
     # -- meaning ------------------------------------------------------------------------------
 

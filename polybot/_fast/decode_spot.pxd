@@ -36,13 +36,22 @@ ctypedef struct SpotTrade:
     bint buyer_is_maker
     bint aggregated
 
+ctypedef struct SpotQuote:
+    int64_t update_id
+    int64_t bid_quantity     # in 1e-8
+    int64_t ask_quantity
+    double bid
+    double ask
+
 cdef class SpotDecoder(FrameDecoder):
     cdef bytes _symbol
     cdef const char* _name
     cdef int _name_n
-    cdef bytes _stream
-    cdef const char* _head                   # how a combined trade frame of our symbol begins
-    cdef int _head_n
+    cdef tuple _heads                        # keeps the two below alive
+    cdef const char* _trade_head             # how a combined trade frame of our symbol begins
+    cdef int _trade_head_n
+    cdef const char* _quote_head             # and a combined quote
+    cdef int _quote_head_n
     cdef readonly int market
     cdef readonly int64_t last_trade_id      # -1: none yet
     cdef readonly int64_t last_quote_id      # -1: none yet
@@ -59,6 +68,8 @@ cdef class SpotDecoder(FrameDecoder):
     cdef readonly int64_t control_errors     # answers that refuse a request of ours
 
     cdef bint _usual_trade(self, const Cursor* c, SpotTrade* t) noexcept nogil
+    cdef bint _usual_quote(self, const Cursor* c, SpotQuote* q) noexcept nogil
+    cdef int _emit_quote(self, const SpotQuote* q, int64_t recv_ns, EventBuffer out) noexcept
     cdef int _read_object(self, const SpotFields* f, int64_t recv_ns, EventBuffer out) noexcept
     cdef int _on_trade(self, const SpotFields* f, bint aggregated, int64_t recv_ns, EventBuffer out) noexcept
     cdef int _on_quote(self, const SpotFields* f, int64_t recv_ns, EventBuffer out) noexcept

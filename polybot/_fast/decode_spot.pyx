@@ -28,6 +28,7 @@ from polybot._fast.scan cimport (
     DEC_WRONG_SYMBOL,
     PLAIN_DIGITS,
     POW10,
+    TENS,
     TOK_FALSE,
     TOK_NONE,
     TOK_OBJECT,
@@ -40,7 +41,7 @@ from polybot._fast.scan cimport (
     at_end,
     fail,
     is_digit,
-    is_string,
+    literal,
     next_member,
     push,
     read_key,
@@ -131,10 +132,6 @@ cdef bint _read_fields(Cursor* c, SpotFields* f) noexcept nogil:
 # What the exchange sends today, compact and in its order.  Each step returns the byte after what it
 # read, or NULL for anything else, which then goes the general way above.
 
-cdef inline const char* _text(const char* p, const char* end, const char* text, int n) noexcept nogil:
-    return p + n if p != NULL and end - p >= n and memcmp(p, text, n) == 0 else NULL
-
-
 cdef inline const char* _whole(const char* p, const char* end, int64_t* value) noexcept nogil:
     """Up to 18 digits without leading zero."""
     cdef const char* first = p
@@ -171,6 +168,29 @@ cdef inline const char* _decimal(const char* p, const char* end, double* value) 
     return p
 
 
+cdef inline const char* _quantity(const char* p, const char* end, int64_t* value) noexcept nogil:
+    """Digits, a point, up to eight digits: exact in units of 1e-8, at most 18 digits of them."""
+    cdef const char* first = p
+    cdef const char* point
+    cdef uint64_t m = 0
+    if p == NULL or end - p < 2 or (p[0] == c"0" and p[1] != c"."):
+        return NULL
+    while p < end and is_digit(p[0]):
+        m = m * 10 + <uint64_t> (p[0] - c"0")
+        p += 1
+    point = p
+    if p == end or p == first or p - first > PLAIN_DIGITS - QUANTITY_DECIMALS or p[0] != c".":
+        return NULL
+    p += 1
+    while p < end and is_digit(p[0]) and p - point <= QUANTITY_DECIMALS:
+        m = m * 10 + <uint64_t> (p[0] - c"0")
+        p += 1
+    if p - point < 2:
+        return NULL
+    value[0] = <int64_t> m * TENS[QUANTITY_DECIMALS - (p - point - 1)]
+    return p
+
+
 cdef inline const char* _truth(const char* p, const char* end, bint* value) noexcept nogil:
     if p == NULL or end - p < 5:
         return NULL
@@ -204,9 +224,12 @@ cdef class SpotDecoder(FrameDecoder):
         self._symbol = symbol.upper().encode("ascii")
         self._name = self._symbol
         self._name_n = <int> len(self._symbol)
-        self._stream = f'{{"stream":"{symbol.lower()}@trade","data":'.encode("ascii")
-        self._head = self._stream
-        self._head_n = <int> len(self._stream)
+        self._heads = tuple(f'{{"stream":"{symbol.lower()}@{stream}","data":'.encode("ascii")
+                            for stream in ("trade", "bookTicker"))
+        self._trade_head = <bytes> self._heads[0]
+        self._trade_head_n = <int> len(self._heads[0])
+        self._quote_head = <bytes> self._heads[1]
+        self._quote_head_n = <int> len(self._heads[1])
         self.market = market
         self.last_trade_id = -1
         self.last_quote_id = -1
@@ -229,9 +252,12 @@ cdef class SpotDecoder(FrameDecoder):
     cdef int read_frame(self, Cursor* c, int64_t recv_ns, EventBuffer out) noexcept:
         cdef SpotFields f
         cdef SpotTrade t
+        cdef SpotQuote q
         cdef Cursor inner
         if self._usual_trade(c, &t):
             return self._emit_trade(&t, recv_ns, out)
+        if self._usual_quote(c, &q):
+            return self._emit_quote(&q, recv_ns, out)
         if not _read_fields(c, &f) or not at_end(c):
             return c.rc
         if f.data.kind == TOK_OBJECT:
@@ -245,24 +271,39 @@ cdef class SpotDecoder(FrameDecoder):
     cdef bint _usual_trade(self, const Cursor* c, SpotTrade* t) noexcept nogil:
         """Read a trade of our symbol, raw or combined, in its usual spelling; False: not that."""
         cdef const char* end = c.end
-        cdef const char* p = _text(c.p, end, self._head, self._head_n)
+        cdef const char* p = literal(c.p, end, self._trade_head, self._trade_head_n)
         cdef bint combined = p != NULL
         cdef int64_t traded = 0, sent = 0
-        p = _text(p if combined else c.p, end, b'{"e":"trade","E":', 17)
-        p = _text(_whole(p, end, &sent), end, b',"s":"', 6)
-        p = _text(_text(p, end, self._name, self._name_n), end, b'","t":', 6)
-        p = _text(_whole(p, end, &t.last), end, b',"p":"', 6)
-        p = _text(_decimal(p, end, &t.price), end, b'","q":"', 7)
-        p = _text(_decimal(p, end, &t.quantity), end, b'","T":', 6)
-        p = _text(_whole(p, end, &traded), end, b',"m":', 5)
+        p = literal(p if combined else c.p, end, b'{"e":"trade","E":', 17)
+        p = literal(_whole(p, end, &sent), end, b',"s":"', 6)
+        p = literal(literal(p, end, self._name, self._name_n), end, b'","t":', 6)
+        p = literal(_whole(p, end, &t.last), end, b',"p":"', 6)
+        p = literal(_decimal(p, end, &t.price), end, b'","q":"', 7)
+        p = literal(_decimal(p, end, &t.quantity), end, b'","T":', 6)
+        p = literal(_whole(p, end, &traded), end, b',"m":', 5)
         p = _truth(p, end, &t.buyer_is_maker)
-        p = _text(p, end, b',"M":true', 9)
-        p = _text(p, end, b"}}", 2) if combined else _text(p, end, b"}", 1)
+        p = literal(p, end, b',"M":true', 9)
+        p = literal(p, end, b"}}", 2) if combined else literal(p, end, b"}", 1)
         if p == NULL or p != end:
             return False
         t.first = t.last
         t.aggregated = False
         return stamp_ns(sent, &t.sent_ns) == DEC_OK and stamp_ns(traded, &t.traded_ns) == DEC_OK
+
+    cdef bint _usual_quote(self, const Cursor* c, SpotQuote* q) noexcept nogil:
+        """Read a quote of our symbol, raw or combined, in its usual spelling; False: not that."""
+        cdef const char* end = c.end
+        cdef const char* p = literal(c.p, end, self._quote_head, self._quote_head_n)
+        cdef bint combined = p != NULL
+        p = literal(p if combined else c.p, end, b'{"u":', 5)
+        p = literal(_whole(p, end, &q.update_id), end, b',"s":"', 6)
+        p = literal(literal(p, end, self._name, self._name_n), end, b'","b":"', 7)
+        p = literal(_decimal(p, end, &q.bid), end, b'","B":"', 7)
+        p = literal(_quantity(p, end, &q.bid_quantity), end, b'","a":"', 7)
+        p = literal(_decimal(p, end, &q.ask), end, b'","A":"', 7)
+        p = literal(_quantity(p, end, &q.ask_quantity), end, b'"}', 2)
+        p = literal(p, end, b"}", 1) if combined else p
+        return p != NULL and p == end
 
     cdef int _read_object(self, const SpotFields* f, int64_t recv_ns, EventBuffer out) noexcept:
         """Tell the stream by `e`, or by its fields where the exchange sends no `e`."""
@@ -339,42 +380,45 @@ cdef class SpotDecoder(FrameDecoder):
         return DEC_OK
 
     cdef int _on_quote(self, const SpotFields* f, int64_t recv_ns, EventBuffer out) noexcept:
-        cdef double bid = 0.0, ask = 0.0
-        cdef int64_t bid_quantity = 0, ask_quantity = 0, update_id = 0
-        cdef Event* e
+        cdef SpotQuote q
         cdef int rc
-        if not is_string(&f.s, self._name, self._name_n):
-            if f.s.kind != TOK_STRING:
-                return DEC_MALFORMED
+        if f.s.kind != TOK_STRING:
+            return DEC_MALFORMED
+        if not same(&f.s, self._name, self._name_n):
             self.wrong_symbol += 1
             return DEC_WRONG_SYMBOL
-        rc = _natural(&f.u, &update_id)
+        rc = _natural(&f.u, &q.update_id)
         if rc == DEC_OK:
-            rc = to_double(&f.b, 0, &bid)
+            rc = to_double(&f.b, 0, &q.bid)
         if rc == DEC_OK:
-            rc = to_double(&f.a, 0, &ask)
+            rc = to_double(&f.a, 0, &q.ask)
         if rc == DEC_OK:
-            rc = to_fixed(&f.bb, QUANTITY_DECIMALS, &bid_quantity)
+            rc = to_fixed(&f.bb, QUANTITY_DECIMALS, &q.bid_quantity)
         if rc == DEC_OK:
-            rc = to_fixed(&f.aa, QUANTITY_DECIMALS, &ask_quantity)
+            rc = to_fixed(&f.aa, QUANTITY_DECIMALS, &q.ask_quantity)
         if rc != DEC_OK:
             return DEC_UNSUPPORTED if rc == TOO_FINE else rc
-        if bid < 0.0 or ask < 0.0 or bid_quantity < 0 or ask_quantity < 0:
+        if q.bid < 0.0 or q.ask < 0.0 or q.bid_quantity < 0 or q.ask_quantity < 0:
             return DEC_MALFORMED
-        if bid == 0.0 or ask == 0.0:
+        return self._emit_quote(&q, recv_ns, out)
+
+    cdef int _emit_quote(self, const SpotQuote* q, int64_t recv_ns, EventBuffer out) noexcept:
+        """Append a quote unless a side is empty or it is not newer than the last."""
+        cdef Event* e
+        if q.bid == 0.0 or q.ask == 0.0:
             self.empty_quotes += 1
             return DEC_IGNORED
-        if update_id <= self.last_quote_id:
+        if q.update_id <= self.last_quote_id:
             self.stale_quotes += 1
             return DEC_IGNORED
         e = push(out, EV_SPOT_QUOTE)
         e.recv_ns = recv_ns
         e.market = <unsigned short> self.market
-        e.seq = update_id
-        e.x = bid
-        e.y = ask
-        e.i = bid_quantity
-        e.j = ask_quantity
-        self.last_quote_id = update_id
+        e.seq = q.update_id
+        e.x = q.bid
+        e.y = q.ask
+        e.i = q.bid_quantity
+        e.j = q.ask_quantity
+        self.last_quote_id = q.update_id
         self.quotes += 1
         return DEC_OK

@@ -27,6 +27,7 @@ cdef class Engine:
     cdef double house_confidence_min
     cdef double oracle_lag_s
     cdef double tau_shift_s
+    cdef double market_shrink
     cdef int max_missing_s
     cdef int mismatch_limit
     cdef int64_t fresh_samples
@@ -54,10 +55,8 @@ cdef class Engine:
     cdef int ask(self, Strategy strategy, MarketState m, Signal signal) except -1
     cdef int decide(self, MarketState m, int n, int64_t now_ns) except -1
     cdef int settle_sides(self, MarketState m, int n) noexcept
-    cdef int open_order_reason(self, MarketState m, Signal s) noexcept
-    cdef bint pair_too_dear(self, MarketState m, Signal s) noexcept
     cdef int dispatch(self, MarketState m, Signal s, int64_t now_ns) except -1
     cdef int book_trade(self, MarketState m, Order o, Trade t, int sign) except -1
     cdef int finish_order(self, MarketState m, Order o) except -1
-    cdef int settle_delta(self, MarketState m, int strategy, int64_t now_ns, int64_t cost, int64_t payout) except -1
+    cdef int settle_delta(self, MarketState m, int strategy, int64_t cost, int64_t payout, int64_t exposed) except -1
     cdef int64_t marked(self, MarketState m) noexcept

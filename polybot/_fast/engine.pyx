@@ -24,7 +24,7 @@ from polybot._fast.order cimport Order, Trade, rank
 from polybot._fast.records cimport emit, record_diagnostic, record_fill, record_order, record_settlement, record_signal
 from polybot._fast.risk cimport (
     BOOK_CROSSED, DECONFLICTED, DISPATCHED, HOUSE_SIDE, MARKET_CLOSING, MARKET_NOT_OPEN, NO_BOOK, NO_PRICE, NOT_WARM,
-    PAIR_COST, PENDING_ORDER, POST_ONLY_WOULD_CROSS, STALE_ORACLE, STRIKE_UNKNOWN, UNKNOWN_ORDER, Risk,
+    PAIR_COST, STALE_ORACLE, STRIKE_UNKNOWN, Risk, at_risk, open_order_reason, pair_too_dear,
 )
 from polybot._fast.state cimport DOWN_SLOT, MAX_STRATEGIES, UP_SLOT, MarketState, SpotState
 from polybot._fast.strategy cimport ON_BOOK, ON_SPOT_TRADE, Signal, Strategy
@@ -39,7 +39,7 @@ cdef class Engine:
     def __init__(self, *, SpotState spot not None, Risk risk not None, strategies, double end_guard_s=5.0,
                  double house_confidence_min=0.0, double diagnostics_s=10.0, double oracle_lag_s=3.0,
                  double tau_shift_s=0.0, int max_missing_s=10, int mismatch_limit=2,
-                 int fresh_samples=0):
+                 int fresh_samples=0, double market_shrink=0.0):
         self.spot = spot
         self.risk = risk
         self.strategies = list(strategies)
@@ -55,6 +55,7 @@ cdef class Engine:
         self.max_missing_s = max_missing_s
         self.mismatch_limit = mismatch_limit
         self.fresh_samples = fresh_samples
+        self.market_shrink = market_shrink
         self.markets = {}
         self.orders = {}
         self.active = []
@@ -68,16 +69,27 @@ cdef class Engine:
         """Hand over one market's metadata (MarketSpec); order ids of that market count up from order_seq_base."""
         if index in self.markets or not 0 <= index < NO_MARKET:
             raise ValueError(f"market index {index} is taken or out of range")
-        state = MarketState(index, spec, order_seq_base=order_seq_base, bankroll_usd=self.risk.bankroll_usd * 1e-6)
+        state = MarketState(index, spec, order_seq_base=order_seq_base, bankroll_usd=self.risk.bankroll_usd * 1e-6,
+                            shrink=self.market_shrink)
         (<MarketState> state).fresh_left = self.fresh_samples
         self.markets[index] = state
         self.active.append(state)
         return state
 
     def drop_market(self, int index) -> None:
-        """Forget a settled market and its orders."""
-        state = self.markets.pop(index)
-        self.active.remove(state)
+        """Forget a settled market and its orders; ValueError while it holds a position that is not settled.
+
+        Room that orders without a last word still hold is given back, and said: nothing could do it later.
+        """
+        cdef MarketState m = self.markets[index]
+        cdef Order o
+        if not m.settled and (m.shares[UP_SLOT] or m.shares[DOWN_SLOT] or m.cost_usd[UP_SLOT] or m.cost_usd[DOWN_SLOT]):
+            raise ValueError(f"market {index} holds a position that is not settled")
+        for o in m.open_orders:
+            self.risk.hold(o.strategy, -o.reserved_usd)
+            self.alerts.append(f"order {o.seq}: its market is forgotten before its last word (status {o.status})")
+        del self.markets[index]
+        self.active.remove(m)
         self.orders = {seq: o for seq, o in self.orders.items() if (<Order> o).market != index}
 
     # -- events -----------------------------------------------------------------------------------------------
@@ -155,7 +167,7 @@ cdef class Engine:
         sampled = self.spot.sigma_ns - sampled
         if live and e.flags & F_END:
             for m in self.active:
-                if sampled and m.fresh_left and e.recv_ns >= m.start_ns:
+                if sampled >= NS and m.fresh_left and not isnan(self.spot.sigma) and e.recv_ns >= m.start_ns:
                     m.fresh_left -= 1
                 if not m.closed:
                     self.evaluate(m, ON_SPOT_TRADE, e.recv_ns)
@@ -367,8 +379,8 @@ cdef class Engine:
             if s.reason == DISPATCHED and m.house >= 0 and not self._passive(s) and s.outcome != m.house:
                 s.reason = HOUSE_SIDE
             if s.reason == DISPATCHED:
-                s.reason = self.open_order_reason(m, s)
-            if s.reason == DISPATCHED and self.pair_too_dear(m, s):
+                s.reason = open_order_reason(m, s)
+            if s.reason == DISPATCHED and pair_too_dear(m, s):
                 s.reason = PAIR_COST
             if s.reason == DISPATCHED:
                 s.reason = self.risk.check(m, self.spot, s, s.strategy, not s.post_only, now_ns)
@@ -405,37 +417,6 @@ cdef class Engine:
                 s.reason = DECONFLICTED
         return 0
 
-    cdef int open_order_reason(self, MarketState m, Signal s) noexcept:
-        """An unknown order blocks its token for all; a strategy waits for its own order on that token."""
-        cdef Order o
-        cdef int reason = DISPATCHED
-        for o in m.open_orders:
-            if o.outcome != s.outcome:
-                continue
-            if o.status == OS_UNKNOWN:
-                return UNKNOWN_ORDER
-            if o.strategy == s.strategy:
-                reason = PENDING_ORDER
-        if s.post_only and m.book.best_ask(s.outcome) >= 0 and s.price_ticks >= m.book.best_ask(s.outcome):
-            return POST_ONLY_WOULD_CROSS
-        return reason
-
-    cdef bint pair_too_dear(self, MarketState m, Signal s) noexcept:
-        """A pair Up + Down that costs more than it can pay, fees included, is refused."""
-        cdef Order o
-        cdef int other = 1 - s.outcome
-        cdef int64_t held = m.shares[other]
-        cdef double cost = <double> m.cost_usd[other], price = s.price_ticks * 1e-4
-        for o in m.open_orders:
-            if o.outcome == other and o.side == BUY:
-                held += o.outstanding()
-                cost += o.reserve()
-        if held <= 0:
-            return False
-        if not s.post_only:
-            price += m.fee_per_share(price)
-        return cost / held + price > 1.0
-
     cdef int dispatch(self, MarketState m, Signal s, int64_t now_ns) except -1:
         cdef Order o = Order()
         cdef Strategy strategy = <Strategy> self.strategies[s.strategy]
@@ -464,10 +445,12 @@ cdef class Engine:
 
     cdef int on_order_update(self, const Event* e) except -1:
         cdef Order o = self.orders.get(e.seq)
+        cdef MarketState m
         cdef int status = <int> e.i
         if o is None or not 0 <= status <= OS_UNKNOWN:
             self.strays += 1
             return 0
+        m = self.find(o.market)
         if e.j > o.matched:
             o.matched = e.j
         elif o.terminal() or (rank(status) <= rank(o.status) and o.status != OS_UNKNOWN):
@@ -475,10 +458,12 @@ cdef class Engine:
             return 0
         if not o.terminal() and (rank(status) > rank(o.status) or o.status == OS_UNKNOWN):
             o.status = status
-            if status == OS_REJECTED and e.flags & F_LOCAL:
+            if status == OS_FILLED and e.j < 0:
+                o.matched = o.shares             # how much was not told: all of it, until fills say otherwise
+            if status == OS_REJECTED and e.flags & F_LOCAL and m.last_dispatch_ns[o.strategy] == o.dispatched_ns:
                 # Refused before it reached the venue: the cooldown runs from the dispatch before.
-                self.find(o.market).last_dispatch_ns[o.strategy] = o.previous_dispatch_ns
-        return self.finish_order(self.find(o.market), o)
+                m.last_dispatch_ns[o.strategy] = o.previous_dispatch_ns
+        return self.finish_order(m, o)
 
     cdef int finish_order(self, MarketState m, Order o) except -1:
         """After any change: reservation, order count, open list, and a record."""
@@ -508,6 +493,7 @@ cdef class Engine:
         cdef int status = <int> e.x
         if o is None or e.j <= 0 or not 0 < e.i < 10_000:
             self.strays += 1
+            self.alerts.append(f"a fill of order {e.seq} cannot be booked: {e.j} micro-shares at {e.i} ticks")
             return 0
         m = self.find(o.market)
         t = o.trades.get(key)
@@ -522,6 +508,8 @@ cdef class Engine:
             o.trades[key] = t
             if status != TS_FAILED:
                 self.book_trade(m, o, t, 1)
+            else:
+                o.matched = max(o.filled, o.matched - t.shares)      # a match that comes to nothing
         elif status <= t.status:
             self.duplicates += 1
             return 0
@@ -536,6 +524,7 @@ cdef class Engine:
         """Book (sign 1) or reverse (sign -1) a trade: position, cost, exposure; after settlement also the PnL."""
         cdef int64_t shares = t.shares * sign, cost = t.cost_usd * sign
         cdef int64_t held = shares if o.side == BUY else -shares
+        cdef int64_t exposed = at_risk(m.strat_cost_usd[o.strategy] + cost) - at_risk(m.strat_cost_usd[o.strategy])
         o.filled += shares
         if o.filled > o.shares:
             self.overfills += 1
@@ -550,9 +539,9 @@ cdef class Engine:
         m.strat_shares[o.strategy][o.outcome] += held
         m.strat_cost_usd[o.strategy] += cost
         m.strat_fees_usd[o.strategy] += t.fee_usd * sign
-        self.risk.book_cost(o.strategy, cost)
+        self.risk.book_cost(o.strategy, exposed, cost)
         if m.settled:
-            self.settle_delta(m, o.strategy, self.now_ns, cost, held if o.outcome == m.outcome else 0)
+            self.settle_delta(m, o.strategy, cost, held if o.outcome == m.outcome else 0, exposed)
         return 0
 
     # -- settlement -------------------------------------------------------------------------------------------
@@ -561,21 +550,21 @@ cdef class Engine:
         """The venue published the winner: book each strategy's PnL, once."""
         cdef MarketState m = self.find(e.market)
         cdef int s
-        if m is None or m.settled:
-            self.strays += m is None
-            self.duplicates += m is not None
+        if m is None or m.settled or e.outcome > DOWN:
+            self.duplicates += m is not None and m.settled
+            self.strays += m is None or not m.settled
             return 0
         m.outcome = e.outcome
         m.settled = True
         m.closed = True
         for s in range(len(self.strategies)):
             if m.strat_cost_usd[s] != 0 or m.strat_shares[s][UP_SLOT] != 0 or m.strat_shares[s][DOWN_SLOT] != 0:
-                self.settle_delta(m, s, e.recv_ns, m.strat_cost_usd[s], m.strat_shares[s][m.outcome])
+                self.settle_delta(m, s, m.strat_cost_usd[s], m.strat_shares[s][m.outcome], at_risk(m.strat_cost_usd[s]))
         return 0
 
-    cdef int settle_delta(self, MarketState m, int strategy, int64_t now_ns, int64_t cost, int64_t payout) except -1:
-        self.risk.realise(strategy, payout - cost, cost)
-        return record_settlement(self.out, m, strategy, now_ns, cost, payout)
+    cdef int settle_delta(self, MarketState m, int strategy, int64_t cost, int64_t payout, int64_t exposed) except -1:
+        self.risk.realise(strategy, payout - cost, exposed)
+        return record_settlement(self.out, m, strategy, self.now_ns, cost, payout)
 
 
 def _score(Signal s) -> float:

@@ -36,7 +36,7 @@ cdef class LatencyArb(Strategy):
         self.confidence_min = confidence_min
         self.order_type = FAK if order_type == "FAK" else FOK
 
-    cpdef int evaluate(self, MarketState market, SpotState spot, Signal signal) except -1:
+    cpdef int evaluate(self, MarketState market, SpotState spot, Signal signal) except? -1:
         """Fill the signal when a stale quote is worth taking."""
         cdef double up = self.taker_edge(market, UP), down = self.taker_edge(market, DOWN)
         cdef double edge, before, floor = fmax(self.min_edge, self.edge_se_multiple * market.px.se_q)

@@ -43,6 +43,10 @@ cpdef enum Denial:
     NO_BOOK = 34
     HARD_CEILING = 35
 
+cdef int open_order_reason(MarketState m, Signal s) noexcept
+cdef bint pair_too_dear(MarketState m, Signal s) noexcept
+cdef int64_t at_risk(int64_t cost_usd) noexcept
+
 cdef class Risk:
     cdef readonly int64_t bankroll_usd           # micro-USD, as all _usd here
     cdef readonly int64_t max_exposure_usd
@@ -84,9 +88,11 @@ cdef class Risk:
     cdef int _check_portfolio(self, MarketState market, SpotState spot, bint taker, int64_t now_ns) noexcept
     cdef int _check_orders(self, MarketState market, Signal signal, int strategy, int64_t now_ns) noexcept
     cdef bint _outside_collar(self, MarketState market, Signal signal) noexcept
-    cdef bint _delta_fits(self, MarketState market, Signal signal) noexcept
+    cdef int _check_greeks(self, MarketState market, Signal signal) noexcept
+    cdef bint _spot_left_behind(self, SpotState spot, int64_t now_ns) noexcept
     cdef int _fit_size(self, MarketState market, Signal signal, int strategy, bint taker) noexcept
+    cdef int _fit_sale(self, MarketState market, Signal signal, int strategy) noexcept
     cdef bint take_token(self, int64_t now_ns) noexcept
     cdef void hold(self, int strategy, int64_t change_usd) noexcept
-    cdef void book_cost(self, int strategy, int64_t change_usd) noexcept
-    cdef void realise(self, int strategy, int64_t pnl_usd, int64_t cost_usd) noexcept
+    cdef void book_cost(self, int strategy, int64_t at_risk_usd, int64_t paid_usd) noexcept
+    cdef void realise(self, int strategy, int64_t pnl_usd, int64_t at_risk_usd) noexcept

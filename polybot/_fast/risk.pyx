@@ -4,11 +4,12 @@ Owns limits, exposure (resting, in-flight and unknown orders in full, plus the c
 halts and the day's and week's result.  All money in micro-USD integers.  Must not know orders' histories or
 books beyond what a check needs: the engine tells it every change through hold, book_cost and realise.
 """
-from libc.math cimport fabs, isnan
+from libc.math cimport isnan
 from libc.stdint cimport int64_t
 
-from polybot._fast.event cimport BUY, UP
+from polybot._fast.event cimport BUY, OS_UNKNOWN, UP
 from polybot._fast.fees cimport notional_micro_usd, taker_fee_micro_usd
+from polybot._fast.order cimport Order
 from polybot._fast.state cimport DOWN_SLOT, MAX_STRATEGIES, UP_SLOT, MarketState, SpotState
 from polybot._fast.strategy cimport Signal
 
@@ -20,6 +21,47 @@ cdef int64_t MIN_MARKETABLE_USD = 1_000_000      # the venue refuses a marketabl
 # Ceilings outside the configuration's reach; raised only by POLYBOT_HARD_MAX_USD at process start.
 HARD_ORDER_USD = 500_000_000
 HARD_OPEN_USD = 5_000_000_000
+
+
+cdef int64_t at_risk(int64_t cost_usd) noexcept:
+    """What a net cost counts as exposure: money taken out of a market makes no room in another."""
+    return cost_usd if cost_usd > 0 else 0
+
+
+cdef int open_order_reason(MarketState m, Signal s) noexcept:
+    """An unknown order blocks its token for all; a strategy waits for its own order on that token."""
+    cdef Order o
+    cdef int reason = DISPATCHED
+    cdef int ask = m.book.best_ask(s.outcome), bid = m.book.best_bid(s.outcome)
+    for o in m.open_orders:
+        if o.outcome != s.outcome:
+            continue
+        if o.status == OS_UNKNOWN:
+            return UNKNOWN_ORDER
+        if o.strategy == s.strategy:
+            reason = PENDING_ORDER
+    if s.post_only and (s.price_ticks >= ask >= 0 if s.side == BUY else s.price_ticks <= bid):
+        return POST_ONLY_WOULD_CROSS
+    return reason
+
+
+cdef bint pair_too_dear(MarketState m, Signal s) noexcept:
+    """Buying into a pair Up + Down that costs more than it can pay, fees included, is refused."""
+    cdef Order o
+    cdef int other = 1 - s.outcome
+    cdef int64_t held = m.shares[other]
+    cdef double cost = <double> m.cost_usd[other], price = s.price_ticks * 1e-4
+    if s.side != BUY:
+        return False
+    for o in m.open_orders:
+        if o.outcome == other and o.side == BUY:
+            held += o.outstanding()
+            cost += o.reserve()
+    if held <= 0:
+        return False
+    if not s.post_only:
+        price += m.fee_per_share(price)
+    return not cost / held + price <= 1.0
 
 
 cdef class Risk:
@@ -71,17 +113,17 @@ cdef class Risk:
         self.reserved_usd += change_usd
         self.strat_reserved[strategy] += change_usd
 
-    cdef void book_cost(self, int strategy, int64_t change_usd) noexcept:
-        """Position cost changed by a fill (or its reversal); cash moves the other way."""
-        self.position_usd += change_usd
-        self.strat_position[strategy] += change_usd
+    cdef void book_cost(self, int strategy, int64_t at_risk_usd, int64_t paid_usd) noexcept:
+        """A fill (or its reversal) changed what a position has at risk; cash went the way of what was paid."""
+        self.position_usd += at_risk_usd
+        self.strat_position[strategy] += at_risk_usd
         if self.cash_usd >= 0:
-            self.cash_usd -= change_usd
+            self.cash_usd = self.cash_usd - paid_usd if self.cash_usd > paid_usd else 0
 
-    cdef void realise(self, int strategy, int64_t pnl_usd, int64_t cost_usd) noexcept:
-        """A position was settled: its cost is no longer exposure, its PnL is the day's."""
-        self.position_usd -= cost_usd
-        self.strat_position[strategy] -= cost_usd
+    cdef void realise(self, int strategy, int64_t pnl_usd, int64_t at_risk_usd) noexcept:
+        """A position was settled: what it had at risk is no longer exposure, its PnL is the day's."""
+        self.position_usd -= at_risk_usd
+        self.strat_position[strategy] -= at_risk_usd
         self.day_realised_usd += pnl_usd
         self.week_realised_usd += pnl_usd
         self.check_halts()
@@ -131,11 +173,23 @@ cdef class Risk:
             return VENUE_DOWN
         if spot_age > (self.spot_max_age_ns if taker else self.stale_feed_ns):
             return STALE_SPOT
+        if taker and self._spot_left_behind(spot, now_ns):
+            return STALE_SPOT
         if now_ns - market.book_ns > self.stale_feed_ns:
             return STALE_BOOK
         if market.rule != 1 and now_ns - spot.oracle_ns > self.oracle_max_age_ns:
             return STALE_ORACLE
         return DISPATCHED
+
+    cdef bint _spot_left_behind(self, SpotState spot, int64_t now_ns) noexcept:
+        """True when the last trade, which prices everything, is old and the quotes have moved away from it.
+
+        Away: further outside bid and ask than the price moves in a second (one sigma).
+        """
+        cdef double slack = spot.sigma * spot.last
+        if now_ns - spot.trade_ns <= self.spot_max_age_ns:
+            return False
+        return not spot.bid - slack <= spot.last <= spot.ask + slack
 
     cdef int _check_orders(self, MarketState market, Signal signal, int strategy, int64_t now_ns) noexcept:
         if now_ns - market.last_dispatch_ns[strategy] < self.cooldown_ns[strategy]:
@@ -144,9 +198,7 @@ cdef class Risk:
             return MAX_ORDERS
         if self._outside_collar(market, signal):
             return PRICE_COLLAR
-        if self.max_delta > 0.0 and not self._delta_fits(market, signal):
-            return DELTA_LIMIT
-        return DISPATCHED
+        return self._check_greeks(market, signal)
 
     cdef bint _outside_collar(self, MarketState market, Signal signal) noexcept:
         """True when the limit is worse than mid (or the only side there is) by more than the collar."""
@@ -158,11 +210,24 @@ cdef class Risk:
         twice = 2 * signal.price_ticks - twice
         return (twice if signal.side == BUY else -twice) > 2 * self.collar_ticks
 
-    cdef bint _delta_fits(self, MarketState market, Signal signal) noexcept:
-        """Net Up shares after a full fill stay within max_delta (shares)."""
-        cdef int64_t net = market.shares[UP_SLOT] - market.shares[DOWN_SLOT]
-        net += signal.shares if signal.outcome == UP else -signal.shares
-        return fabs(net * 1e-6) <= self.max_delta
+    cdef int _check_greeks(self, MarketState market, Signal signal) noexcept:
+        """Net shares the signal's way once it and all open orders that way fill: delta, and short gamma, in shares."""
+        cdef Order o
+        cdef bint up = (signal.outcome == UP) == (signal.side == BUY)
+        cdef double net = <double> (market.shares[UP_SLOT] - market.shares[DOWN_SLOT])
+        if self.max_delta <= 0.0 and self.max_short_gamma <= 0.0:
+            return DISPATCHED
+        net = (net if up else -net) + signal.shares
+        for o in market.open_orders:
+            if ((o.outcome == UP) == (o.side == BUY)) == up:
+                net += o.outstanding()
+        net *= 1e-6
+        if self.max_delta > 0.0 and net > self.max_delta:
+            return DELTA_LIMIT
+        if self.max_short_gamma > 0.0 and net > self.max_short_gamma:
+            if not (market.px.gamma if up else -market.px.gamma) >= 0.0:
+                return GAMMA_LIMIT
+        return DISPATCHED
 
     cdef int _fit_size(self, MarketState market, Signal signal, int strategy, bint taker) noexcept:
         """Cut the size to per-trade cap, strategy room, portfolio room and cash; floor to the lot; refuse dust."""
@@ -171,6 +236,8 @@ cdef class Risk:
         cdef int bound = SIZE_BELOW_MIN
         if rate < 0:
             return EDGE_AFTER_COSTS
+        if signal.side != BUY:
+            return self._fit_sale(market, signal, strategy)
         unit = notional_micro_usd(MICRO, signal.price_ticks)
         unit += taker_fee_micro_usd(MICRO, signal.price_ticks, rate, market.fee_exponent) + 10
         other = self.total_usd[strategy] - self.strat_reserved[strategy] - self.strat_position[strategy]
@@ -198,6 +265,20 @@ cdef class Risk:
         if shares < market.min_size_ushares or (taker and notional_micro_usd(shares, signal.price_ticks) < MIN_MARKETABLE_USD):
             return bound
         signal.shares = shares
+        return DISPATCHED
+
+    cdef int _fit_sale(self, MarketState market, Signal signal, int strategy) noexcept:
+        """Cut a sale to what the strategy holds and has not offered yet; it frees money, so it needs no room."""
+        cdef Order o
+        cdef int64_t held = market.strat_shares[strategy][signal.outcome]
+        for o in market.open_orders:
+            if o.strategy == strategy and o.outcome == signal.outcome and o.side != BUY:
+                held -= o.outstanding()
+        held = held if held < signal.shares else signal.shares
+        held -= held % LOT
+        if held < market.min_size_ushares:
+            return SIZE_BELOW_MIN
+        signal.shares = held
         return DISPATCHED
 
     cdef bint take_token(self, int64_t now_ns) noexcept:

@@ -108,10 +108,15 @@ cdef inline bint fail(Cursor* c, int rc) noexcept nogil:
     return False
 
 
+cdef inline bint is_space(char ch) noexcept nogil:
+    """True for the four bytes JSON has between its tokens."""
+    return ch == c" " or ch == c"\n" or ch == c"\t" or ch == c"\r"
+
+
 cdef inline bint skip_space(Cursor* c) noexcept nogil:
     """Move to the next byte that is not white space; False at the end of the frame."""
     while c.p < c.end:
-        if c.p[0] != c" " and c.p[0] != c"\n" and c.p[0] != c"\t" and c.p[0] != c"\r":
+        if <unsigned char> c.p[0] > c" " or not is_space(c.p[0]):
             return True
         c.p += 1
     return False
@@ -185,7 +190,7 @@ cdef inline bint read_key(Cursor* c, Token* key) noexcept nogil:
 
 cdef inline bint is_digit(char ch) noexcept nogil:
     """True for 0 to 9."""
-    return c"0" <= ch <= c"9"
+    return <unsigned char> (ch - c"0") <= 9
 
 
 cdef inline bint read_digits(Cursor* c, Token* t) noexcept nogil:
@@ -264,6 +269,11 @@ cdef inline bint keep(Cursor* c, Token* slot, const Token* value) noexcept nogil
     return True
 
 
+cdef inline const char* literal(const char* p, const char* end, const char* text, int n) noexcept nogil:
+    """The byte after `text` when p begins with it, else NULL; NULL stays NULL."""
+    return p + n if p != NULL and end - p >= n and memcmp(p, text, n) == 0 else NULL
+
+
 cdef inline bint same(const Token* t, const char* text, int n) noexcept nogil:
     """True when a token's content is exactly these bytes."""
     return t.n == n and memcmp(t.p, text, n) == 0
@@ -281,23 +291,34 @@ cdef inline bint is_absent(const Token* t) noexcept nogil:
 
 cdef inline bint simple_decimal(const Token* t, uint64_t* mantissa, int* frac) noexcept nogil:
     """Take apart digits with at most one point, up to PLAIN_DIGITS long; False for anything else."""
-    cdef const char* p = t.p
-    cdef int k, point = -1
+    cdef const char* p
+    cdef const char* end
+    cdef const char* first
     cdef uint64_t m = 0
     if (t.kind != TOK_STRING and t.kind != TOK_NUMBER) or t.n <= 0 or t.n > PLAIN_DIGITS:
         return False
-    if not is_digit(p[0]) or not is_digit(p[t.n - 1]) or (p[0] == c"0" and t.n > 1 and p[1] != c"."):
-        return False
-    for k in range(t.n):
-        if is_digit(p[k]):
-            m = m * 10 + <uint64_t> (p[k] - c"0")
-        elif p[k] == c"." and point < 0:
-            point = k
-        else:
+    p = t.p
+    end = p + t.n
+    if p[0] == c"0":
+        p += 1
+    else:
+        while p < end and is_digit(p[0]):
+            m = m * 10 + <uint64_t> (p[0] - c"0")
+            p += 1
+        if p == t.p:
             return False
+    frac[0] = 0
+    if p < end:
+        first = p + 1
+        if p[0] != c"." or first == end:
+            return False
+        p = first
+        while p < end and is_digit(p[0]):
+            m = m * 10 + <uint64_t> (p[0] - c"0")
+            p += 1
+        frac[0] = <int> (p - first)
     mantissa[0] = m
-    frac[0] = 0 if point < 0 else t.n - 1 - point
-    return True
+    return p == end
 
 
 cdef inline int to_int(const Token* t, int64_t* value) noexcept nogil:

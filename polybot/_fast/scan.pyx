@@ -26,10 +26,17 @@ ctypedef struct Decimal:
     bint negative
     bint more                # digits beyond the mantissa that are not all zero
 
-cdef uint64_t MANTISSA_ROOM = 1844674407370955160      # one more digit still fits 64 bits
-cdef uint64_t INT_LIMIT = 9223372036854775807
-cdef int64_t SECONDS_END = 9_000_000_000               # stamps end in 2255 ...
-cdef int64_t SECONDS_START = 100_000_000               # ... and those finer than seconds start in 1973
+cdef extern from *:
+    """
+    static const uint64_t PB_MANTISSA_ROOM = 1844674407370955160ULL;
+    static const uint64_t PB_INT_LIMIT = 9223372036854775807ULL;
+    static const int64_t PB_SECONDS_START = 100000000LL;
+    static const int64_t PB_SECONDS_END = 9000000000LL;
+    """
+    const uint64_t MANTISSA_ROOM "PB_MANTISSA_ROOM"      # one more digit still fits 64 bits
+    const uint64_t INT_LIMIT "PB_INT_LIMIT"
+    const int64_t SECONDS_END "PB_SECONDS_END"           # stamps end in 2255 ...
+    const int64_t SECONDS_START "PB_SECONDS_START"       # ... and those finer than seconds start in 1973
 
 
 # -- tokens -----------------------------------------------------------------------------------
@@ -167,12 +174,14 @@ cdef inline bint _is_numeric(const Token* t) noexcept nogil:
 
 cdef int _read_decimal(const Token* t, Decimal* d) noexcept nogil:
     """Take a token apart by the grammar of JSON numbers without exponent; DEC_UNSUPPORTED is not final."""
-    cdef const char* q = t.p
-    cdef const char* end = t.p + t.n
+    cdef const char* q
+    cdef const char* end
     cdef uint64_t m = 0
     memset(d, 0, sizeof(Decimal))
     if not _is_numeric(t):
         return DEC_MALFORMED
+    q = t.p
+    end = q + t.n
     if q < end and q[0] == c"-":
         d.negative = True
         q += 1
@@ -235,9 +244,10 @@ cdef int slow_double(const Token* t, int shift, double* value) noexcept:
     cdef char[MAX_NUMBER + 8] text
     cdef Cursor c
     cdef Token whole
-    cdef Py_ssize_t n = t.n
-    if not _is_numeric(t) or n == 0:
+    cdef Py_ssize_t n
+    if not _is_numeric(t) or t.n == 0:
         return DEC_MALFORMED
+    n = t.n
     if n > MAX_NUMBER or (shift != 0 and _has_exponent(t)):
         return DEC_UNSUPPORTED
     c.p = t.p
@@ -270,18 +280,21 @@ cdef bint _has_exponent(const Token* t) noexcept nogil:
 
 cdef int stamp_ns(int64_t stamp, int64_t* ns) noexcept nogil:
     """Nanoseconds since the epoch of a stamp in s, ms, us or ns, told apart by magnitude (1973..2255)."""
-    cdef int64_t unit = 1_000_000_000
-    cdef int64_t first = 0
+    cdef int64_t thousand = 1000
     if stamp < 0:
         return DEC_MALFORMED
-    while unit > 0:
-        if stamp < SECONDS_END * (1_000_000_000 // unit):
-            if stamp < first:
-                return DEC_MALFORMED
-            ns[0] = stamp * unit
-            return DEC_OK
-        first = SECONDS_START * (1_000_000_000 // unit) * 1000
-        unit //= 1000
+    if stamp < SECONDS_END:
+        ns[0] = stamp * (thousand * thousand * thousand)
+        return DEC_OK
+    if SECONDS_START * thousand <= stamp < SECONDS_END * thousand:
+        ns[0] = stamp * (thousand * thousand)
+        return DEC_OK
+    if SECONDS_START * (thousand * thousand) <= stamp < SECONDS_END * (thousand * thousand):
+        ns[0] = stamp * thousand
+        return DEC_OK
+    if SECONDS_START * (thousand * thousand * thousand) <= stamp < SECONDS_END * (thousand * thousand * thousand):
+        ns[0] = stamp
+        return DEC_OK
     return DEC_MALFORMED
 
 

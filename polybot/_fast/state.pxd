@@ -45,7 +45,7 @@ cdef class SpotState:
     cdef readonly int64_t sigma_ns
     cdef readonly int64_t trade_ns       # recv_ns of the last trade
     cdef readonly int64_t data_ns        # recv_ns of the last live trade or quote
-    cdef readonly int64_t oracle_ns      # recv_ns of the last live oracle tick of any kind
+    cdef readonly int64_t oracle_ns      # recv_ns of the last live oracle spot tick: what basis and averages live on
     cdef readonly int64_t oracle_stamp_ns
     cdef readonly double oracle_last     # last oracle spot value, resolution units
     cdef readonly double twap_last
@@ -93,6 +93,7 @@ cdef class MarketState:
     cdef readonly double tau_s
     cdef readonly int missing_s          # unobserved seconds inside the averaging window
     cdef readonly double bankroll_usd
+    cdef readonly double shrink          # weight of the market's mid in q, 0: the model alone
     cdef PricingInput inp
     cdef Pricing px                      # the shared pricing context of this message
     cdef double quote_spot[2]            # spot (exchange units) when the best ask of the outcome was last set
@@ -128,3 +129,5 @@ cdef class MarketState:
     cdef void _lock_window(self, SpotState spot, int64_t now_ns, double lag_s) noexcept
     cdef void note_quote(self, double exchange_spot) noexcept
     cdef double q(self, int outcome) noexcept
+    cdef double shrunk(self, double p_up, int outcome) noexcept
+    cdef int require_outcome(self, int outcome) except -1

@@ -77,6 +77,7 @@ class MarketState:
     tau_s: float
     missing_s: int
     bankroll_usd: float
+    shrink: float
     order_count: list[int]
     strat_cost_usd: list[int]
     strat_fees_usd: list[int]
@@ -86,7 +87,9 @@ class MarketState:
     settled: bool
     mismatches: int
     resyncs: int
-    def __init__(self, index: int, spec: MarketSpec, *, order_seq_base: int, bankroll_usd: float) -> None: ...
+    def __init__(
+        self, index: int, spec: MarketSpec, *, order_seq_base: int, bankroll_usd: float, shrink: float = 0.0
+    ) -> None: ...
     @property
     def priced(self) -> bool: ...
     @property

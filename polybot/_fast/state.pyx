@@ -19,6 +19,8 @@ from polybot._fast.vwap cimport RollingVwap
 cdef int64_t NS = 1_000_000_000
 # Newest seconds of the averaging window that cannot have arrived yet (feed delay, market-facts 2026-06: up to 2.2 s).
 cdef int ORACLE_DELAY_S = 3
+# A stamp further ahead of its receipt is a wrong stamp; taking it would shut out every true one after it.
+cdef int64_t MAX_ORACLE_LEAD_NS = 10 * NS
 RULES = {"point": RULE_POINT, "candle": RULE_CANDLE, "twap": RULE_TWAP}
 
 
@@ -65,7 +67,10 @@ cdef class SpotState:
 
     cdef void on_oracle_spot(self, double value, int64_t venue_ns, int64_t recv_ns, bint live) noexcept:
         cdef int64_t second = venue_ns // NS
-        cdef int slot = <int> (second % ORACLE_RING_S)
+        cdef int slot
+        if venue_ns <= 0 or venue_ns - recv_ns > MAX_ORACLE_LEAD_NS or not value > 0.0:
+            return
+        slot = <int> (second % ORACLE_RING_S)
         if second < self.ring_second[slot]:
             return
         self.ring_second[slot] = second
@@ -78,10 +83,10 @@ cdef class SpotState:
             self.oracle_ns = recv_ns
 
     cdef void on_oracle_twap(self, double value, int64_t venue_ns, int64_t recv_ns) noexcept:
-        if venue_ns >= self.twap_stamp_ns:
+        """For display: what the model reads, and so what must be fresh, are the oracle's spot ticks."""
+        if self.twap_stamp_ns <= venue_ns <= recv_ns + MAX_ORACLE_LEAD_NS:
             self.twap_stamp_ns = venue_ns
             self.twap_last = value
-        self.oracle_ns = recv_ns
 
     cdef void on_timer(self, int64_t now_ns) noexcept:
         """Let windows slide while no trade comes."""
@@ -123,7 +128,7 @@ cdef class SpotState:
 cdef class MarketState:
     """One window: metadata, strike, book, position, statistics and the pricing context of the last message."""
 
-    def __init__(self, int index, spec, *, int64_t order_seq_base, double bankroll_usd):
+    def __init__(self, int index, spec, *, int64_t order_seq_base, double bankroll_usd, double shrink=0.0):
         if spec.rule not in RULES:
             raise ValueError(f"unknown resolution rule {spec.rule!r}")
         self.index = index
@@ -142,6 +147,7 @@ cdef class MarketState:
         self.house = self.outcome = -1
         self.order_seq_next = order_seq_base
         self.bankroll_usd = bankroll_usd
+        self.shrink = shrink
         self.quote_spot[UP_SLOT] = self.quote_spot[DOWN_SLOT] = NAN
         self.quote_ask[UP_SLOT] = self.quote_ask[DOWN_SLOT] = -1
         self.open_orders = []
@@ -157,8 +163,23 @@ cdef class MarketState:
                 self.gates[s][g].result = GATE_NOT_REACHED
 
     cdef double q(self, int outcome) noexcept:
-        """Model probability of the outcome under the current pricing context."""
-        return self.px.p_up if outcome == UP_SLOT else 1.0 - self.px.p_up
+        """Model probability of the outcome under the current pricing context, shrunk to the market's mid."""
+        return self.shrunk(self.px.p_up, outcome)
+
+    cdef double shrunk(self, double p_up, int outcome) noexcept:
+        """(1 - shrink) p + shrink mid (model.md section 3); a one-sided book has no mid to shrink to."""
+        cdef int bid, ask
+        if self.shrink > 0.0:
+            bid, ask = self.book.best_bid(UP_SLOT), self.book.best_ask(UP_SLOT)
+            if bid >= 0 and ask >= 0:
+                p_up += self.shrink * ((bid + ask) * 0.5e-4 - p_up)
+        return p_up if outcome == UP_SLOT else 1.0 - p_up
+
+    cdef int require_outcome(self, int outcome) except -1:
+        """Raise ValueError unless this is Up or Down (for callers in Python)."""
+        if outcome != UP_SLOT and outcome != DOWN_SLOT:
+            raise ValueError(f"outcome {outcome} is neither Up (0) nor Down (1)")
+        return 0
 
     cdef double fee_per_share(self, double price) noexcept:
         """Taker fee in USD per share at this price; NaN while fees are enabled and the schedule is unknown."""
@@ -229,7 +250,7 @@ cdef class MarketState:
         inp.s = exchange_spot + beta
         if price_binary(&inp, &px) != PRICE_OK:
             return NAN
-        return px.p_up if outcome == UP_SLOT else 1.0 - px.p_up
+        return self.shrunk(px.p_up, outcome)
 
     # What Python strategies and tests may look at.
     @property
@@ -268,15 +289,18 @@ cdef class MarketState:
         return len(self.open_orders)
 
     def fair(self, int outcome) -> float:
-        """Model probability of the outcome."""
+        """Probability of the outcome that edges are reckoned with."""
+        self.require_outcome(outcome)
         return self.q(outcome)
 
     def best_ask(self, int outcome) -> int:
         """Best ask of the outcome in ticks, -1 when there is none."""
+        self.require_outcome(outcome)
         return self.book.best_ask(outcome)
 
     def best_bid(self, int outcome) -> int:
         """Best bid of the outcome in ticks, -1 when there is none."""
+        self.require_outcome(outcome)
         return self.book.best_bid(outcome)
 
     def position(self) -> tuple[int, int]:
@@ -285,6 +309,8 @@ cdef class MarketState:
 
     def gate_rows(self, int strategy) -> list:
         """Last evaluated gates of a strategy: (value, threshold, compare, result) each."""
+        if not 0 <= strategy < MAX_STRATEGIES:
+            raise IndexError(f"no strategy {strategy}")
         return [(self.gates[strategy][g].value, self.gates[strategy][g].threshold, self.gates[strategy][g].compare,
                  self.gates[strategy][g].result) for g in range(MAX_GATES)]
 

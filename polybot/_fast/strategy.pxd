@@ -23,6 +23,7 @@ cdef class Signal:
     cdef int reason
     cdef void copy_from(self, Signal other) noexcept
     cdef double score(self) noexcept
+    cdef void clear(self) noexcept
     cdef int check(self) except -1
 
 cdef class Strategy:
@@ -34,9 +35,13 @@ cdef class Strategy:
     cdef readonly bint enabled
     cdef readonly int index
     cdef readonly double edge_se_multiple
+    cdef readonly double kelly_frac          # of the full Kelly bet
+    cdef readonly double kelly_cap_frac      # of bankroll
     cdef MarketState _market
-    cpdef int evaluate(self, MarketState market, SpotState spot, Signal signal) except -1
+    # A Python override may return -1 by mistake: that is an answer to check, not an exception.
+    cpdef int evaluate(self, MarketState market, SpotState spot, Signal signal) except? -1
     cdef int run(self, MarketState market, SpotState spot, Signal signal) except -1
+    cdef int require_gate(self, int number) except -1
     cdef bint gate(self, int number, double value, double threshold) noexcept
     cdef bint gate_most(self, int number, double value, double threshold) noexcept
     cdef bint gate_flag(self, int number, bint ok) noexcept

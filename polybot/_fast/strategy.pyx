@@ -8,10 +8,10 @@ gate that fails ends the evaluation; when all pass, the strategy fills the Signa
 Subclass in Cython (override ``cpdef int evaluate``) or in plain Python (override ``evaluate``); both run
 unchanged in live, paper, backtest and replay.  Must not keep state between calls that a replay could not rebuild.
 """
-from libc.math cimport NAN, isnan
+from libc.math cimport NAN, fmin, isnan
 from libc.stdint cimport int64_t
 
-from polybot._fast.event cimport BUY, FAK
+from polybot._fast.event cimport BUY, FAK, FOK
 from polybot._fast.pricing cimport half_kelly
 from polybot._fast.state cimport (
     GATE_AT_LEAST, GATE_AT_MOST, GATE_BLOCKED, GATE_FLAG, GATE_NOT_REACHED, GATE_PASSED, MAX_GATES, MAX_STRATEGIES,
@@ -43,6 +43,14 @@ cdef class Signal:
         self.strategy = other.strategy
         self.reason = other.reason
 
+    cdef void clear(self) noexcept:
+        """Forget everything: what a strategy does not say must not be somebody's old opinion."""
+        self.outcome = -1
+        self.side, self.order_type, self.post_only = BUY, FAK, False
+        self.price_ticks = 0
+        self.shares = 0
+        self.price = self.fair = self.edge = self.confidence = self.size_frac = NAN
+
     cdef double score(self) noexcept:
         return self.edge * self.confidence
 
@@ -50,6 +58,8 @@ cdef class Signal:
         """Raise ValueError for an opinion no order could be made of; its strategy is then disabled."""
         if not 0 <= self.outcome <= 1 or not 0 <= self.side <= 1 or not 0 <= self.order_type <= FAK:
             raise ValueError(f"outcome {self.outcome}, side {self.side} or order_type {self.order_type} is no such thing")
+        if self.post_only and (self.order_type == FAK or self.order_type == FOK):
+            raise ValueError("post_only and FAK or FOK contradict each other: order_type must be GTC or GTD")
         if not 0 < self.price_ticks < 10_000 or self.shares <= 0:
             raise ValueError(f"price_ticks {self.price_ticks} or shares {self.shares} out of range")
         if not (-1.0 <= self.edge <= 1.0 and 0.0 <= self.confidence <= 1.0 and 0.0 <= self.price <= 1.0):
@@ -75,6 +85,8 @@ cdef class Strategy:
         self.passive = passive
         self.enabled = enabled
         self.edge_se_multiple = edge_se_multiple
+        self.kelly_frac = 0.5
+        self.kelly_cap_frac = 0.15
         self.index = -1
 
     def bind(self, int index) -> None:
@@ -83,11 +95,18 @@ cdef class Strategy:
             raise ValueError(f"at most {MAX_STRATEGIES} strategies")
         self.index = index
 
+    def set_sizing(self, *, double kelly_frac, double kelly_cap_frac) -> None:
+        """Bet this part of Kelly (0.5: half), at most kelly_cap_frac of bankroll."""
+        if not (0.0 <= kelly_frac <= 1.0 and kelly_cap_frac >= 0.0):
+            raise ValueError(f"kelly_frac {kelly_frac} or kelly_cap_frac {kelly_cap_frac} out of range")
+        self.kelly_frac = kelly_frac
+        self.kelly_cap_frac = kelly_cap_frac
+
     def disable(self) -> None:
         """Stop asking this strategy (it raised, or the operator said so)."""
         self.enabled = False
 
-    cpdef int evaluate(self, MarketState market, SpotState spot, Signal signal) except -1:
+    cpdef int evaluate(self, MarketState market, SpotState spot, Signal signal) except? -1:
         """Fill `signal` and return 1, or return 0. Override this."""
         return 0
 
@@ -97,12 +116,21 @@ cdef class Strategy:
         self._market = market
         for g in range(MAX_GATES):
             market.gates[self.index][g].result = GATE_NOT_REACHED
-        signal.side = BUY
-        signal.order_type = FAK
-        signal.post_only = False
+        signal.clear()
         signal.strategy = self.index
         fired = self.evaluate(market, spot, signal)
-        return 1 if fired else 0
+        self._market = None
+        if fired != 0 and fired != 1:
+            raise ValueError(f"evaluate returned {fired}, not 0 or 1")
+        return fired
+
+    cdef int require_gate(self, int number) except -1:
+        """Raise unless `number` is one of gate_names and an evaluation is under way."""
+        if self._market is None:
+            raise RuntimeError("gates are tested inside evaluate only")
+        if not 0 <= number < len(self.gate_names):
+            raise IndexError(f"gate {number} of {len(self.gate_names)}")
+        return 0
 
     cdef bint gate(self, int number, double value, double threshold) noexcept:
         """Record and test value >= threshold; NaN blocks."""
@@ -132,14 +160,17 @@ cdef class Strategy:
 
     def check_least(self, int number, double value, double threshold) -> bool:
         """Gate `number` for Python strategies: value >= threshold."""
+        self.require_gate(number)
         return self.gate(number, value, threshold)
 
     def check_most(self, int number, double value, double threshold) -> bool:
         """Gate `number` for Python strategies: value <= threshold."""
+        self.require_gate(number)
         return self.gate_most(number, value, threshold)
 
     def check_flag(self, int number, bint ok) -> bool:
         """Gate `number` for Python strategies: a condition."""
+        self.require_gate(number)
         return self.gate_flag(number, ok)
 
     cdef double taker_edge(self, MarketState market, int outcome) noexcept:
@@ -152,7 +183,7 @@ cdef class Strategy:
         return market.q(outcome) - price - market.fee_per_share(price)
 
     cdef bint size_taker(self, MarketState market, Signal signal, int outcome, double cap, double min_edge) noexcept:
-        """Fill the signal for a taker BUY: half-Kelly size, limit at the worst level still worth `min_edge`.
+        """Fill the signal for a taker BUY: Kelly size, limit at the worst level still worth `min_edge`.
 
         Walks the book level by level (model.md section 3).  False when not even one lot is worth it.
         """
@@ -163,8 +194,8 @@ cdef class Strategy:
             return False
         price = ticks * 1e-4
         cost = price + market.fee_per_share(price)
-        frac = half_kelly(q, cost, cap)
-        if isnan(frac) or frac <= 0.0:
+        frac = fmin(2.0 * self.kelly_frac * half_kelly(q, cost, 1.0), fmin(cap, self.kelly_cap_frac))
+        if isnan(cost) or not frac > 0.0:
             return False
         want = <int64_t> (frac * market.bankroll_usd / cost / MICRO)
         want -= want % LOT
@@ -178,10 +209,10 @@ cdef class Strategy:
             notional += here * ticks
             worst = ticks
             ticks = market.book.next_ask(outcome, ticks)
-        taken -= taken % LOT
-        if taken <= 0:
+        if taken < LOT:
             return False
         price = (<double> notional) / (<double> taken) * 1e-4
+        taken -= taken % LOT
         signal.outcome = outcome
         signal.price_ticks = worst
         signal.price = price
@@ -191,10 +222,13 @@ cdef class Strategy:
         signal.size_frac = frac
         return True
 
-    def size_buy(self, MarketState market, Signal signal, int outcome, double cap, double min_edge) -> bool:
+    def size_buy(self, MarketState market not None, Signal signal not None, int outcome, double cap,
+                 double min_edge) -> bool:
         """Fill the signal for a taker BUY of `outcome` (Python strategies); see model.md section 3."""
+        market.require_outcome(outcome)
         return self.size_taker(market, signal, outcome, cap, min_edge)
 
-    def edge_at_ask(self, MarketState market, int outcome) -> float:
+    def edge_at_ask(self, MarketState market not None, int outcome) -> float:
         """Edge per share at the best ask after the fee; NaN where there is none (Python strategies)."""
+        market.require_outcome(outcome)
         return self.taker_edge(market, outcome)

@@ -4,12 +4,14 @@ Reads the ledger file and the CSV files below the run folder (<interval>/<slug>/
 orders.csv, <interval>/markets.csv); changes nothing.  Everything is integers: micro-USD,
 micro-shares, ticks.  A fill is one leg of one trade for one order, identified as the gateway does
 it: the low 52 bits of keccak("trade id|order id|leg index").  Run after a run, never during it.
+Files are appended to when a window is traded again in the same folder: `count_rows`, asked before the
+run, tells what belongs to runs before it.
 """
 
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,15 @@ from polybot.sim.ledger import Row, read_ledger
 from polybot.sim.markets import BUY
 from polybot.sim.messages import OUTCOMES
 
-__all__ = ["CheckReport", "MarketSums", "VenueFill", "account_pnl", "compare", "compare_rows"]
+__all__ = [
+    "CheckReport",
+    "MarketSums",
+    "VenueFill",
+    "account_pnl",
+    "compare",
+    "compare_rows",
+    "count_rows",
+]
 
 SIDES = ("Buy", "Sell")  # as polybot writes them
 UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")  # characters polybot replaces in folder names
@@ -83,23 +93,38 @@ class CheckReport:
         return "\n".join(lines)
 
 
-def compare(ledger_path: Path, run_dir: Path, *, account: str | None = None) -> CheckReport:
+def count_rows(run_dir: Path) -> dict[Path, int]:
+    """Rows of every CSV file below the run folder; none when there is no such folder."""
+    return {path: len(_read_csv(path)) for path in sorted(run_dir.rglob("*.csv"))}
+
+
+def compare(
+    ledger_path: Path,
+    run_dir: Path,
+    *,
+    account: str | None = None,
+    before: Mapping[Path, int] | None = None,
+) -> CheckReport:
     """Compare one account's venue history with polybot's files; account None: the only one with a key.
 
+    `before` is what count_rows said before the run; rows of earlier runs are left out by it.
     Raises ValueError when the ledger is no ledger or names several accounts and none was chosen.
     """
-    return compare_rows(read_ledger(ledger_path), run_dir, account=account)
+    return compare_rows(read_ledger(ledger_path), run_dir, account=account, before=before)
 
 
-def compare_rows(rows: list[Row], run_dir: Path, *, account: str | None = None) -> CheckReport:
+def compare_rows(
+    rows: list[Row], run_dir: Path, *, account: str | None = None, before: Mapping[Path, int] | None = None
+) -> CheckReport:
     """As compare(), for a ledger kept in memory."""
     account = account or _only_account(rows)
     report = CheckReport()
     slugs = {row["market"]: row["slug"] for row in rows if row["k"] == "market"}
     fills = {fill.key: fill for fill in _venue_fills(rows, account)}
-    _compare_fills(report, fills, _FileRows(run_dir, slugs.values()))
-    _compare_orders(report, rows, account, _FileRows(run_dir, slugs.values()))
-    _compare_markets(report, rows, account, _FileRows(run_dir, slugs.values()))
+    files = _FileRows(run_dir, slugs.values(), before or {})
+    _compare_fills(report, fills, files)
+    _compare_orders(report, rows, account, files)
+    _compare_markets(report, rows, account, files)
     return report
 
 
@@ -161,10 +186,11 @@ def _venue_sums(rows: list[Row], account: str) -> dict[str, MarketSums]:
 
 
 class _FileRows:
-    """Rows of polybot's CSV files that belong to the ledger's markets."""
+    """Rows of polybot's CSV files that belong to the ledger's markets and to this run."""
 
-    def __init__(self, run_dir: Path, slugs: Iterable[str]) -> None:
+    def __init__(self, run_dir: Path, slugs: Iterable[str], before: Mapping[Path, int]) -> None:
         self._run_dir = run_dir
+        self._before = before
         self._folders = {UNSAFE.sub("_", slug) for slug in slugs} | {"unassigned"}
 
     def per_market(self, name: str) -> Iterator[dict[str, str]]:
@@ -172,12 +198,15 @@ class _FileRows:
         paths = [*self._run_dir.rglob(f"{name}.csv"), *self._run_dir.rglob(f"{name}.*.csv")]
         for path in sorted(paths):
             if path.parent.name in self._folders:
-                yield from _read_csv(path)
+                yield from self._own(path)
 
     def markets(self) -> dict[str, dict[str, str]]:
         """Latest row per slug of all markets.csv."""
         paths = [*self._run_dir.rglob("markets.csv"), *self._run_dir.rglob("markets.*.csv")]
-        return {row["slug"]: row for path in sorted(paths) for row in _read_csv(path)}
+        return {row["slug"]: row for path in sorted(paths) for row in self._own(path)}
+
+    def _own(self, path: Path) -> list[dict[str, str]]:
+        return _read_csv(path)[self._before.get(path, 0) :]
 
 
 def _read_csv(path: Path) -> list[dict[str, str]]:

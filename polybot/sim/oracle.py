@@ -103,9 +103,9 @@ class Oracle:
     def twap_at(self, stamp_s: int) -> float | None:
         """The average stamped stamp_s; None when it is not known yet."""
         value = self._twaps.get(stamp_s, self._past_twaps.get(stamp_s))
-        if value is None and self._is_past(stamp_s):
-            last = stamp_s - self._config.twap_lag_s
-            window = range(last - self._config.twap_window_s + 1, last + 1)
+        last = stamp_s - self._config.twap_lag_s
+        window = range(last - self._config.twap_window_s + 1, last + 1)
+        if value is None and self._is_past(window.start):
             value = sum(self._past_print(stamp) for stamp in window) / self._config.twap_window_s
             self._past_twaps[stamp_s] = value
         return value

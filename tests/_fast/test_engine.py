@@ -7,6 +7,7 @@ from polybot._fast.event import (
     BUY,
     DOWN,
     FAK,
+    GTC,
     UP,
     CommandKind,
     EventFlag,
@@ -41,7 +42,7 @@ class Scripted(Strategy):
 
 def opinion(outcome=UP, *, ticks=5_000, shares=10 * SHARE, edge=0.05, confidence=0.5, **more):
     return {
-        "outcome": outcome, "side": BUY, "order_type": FAK, "price_ticks": ticks, "price": ticks / 1e4,
+        "outcome": outcome, "side": BUY, "order_type": GTC if more.get("post_only") else FAK, "price_ticks": ticks, "price": ticks / 1e4,
         "shares": shares,
         "fair": ticks / 1e4 + edge, "edge": edge, "confidence": confidence, "size_frac": 0.01, **more,
     }  # fmt: skip
@@ -56,7 +57,7 @@ def scripted():
 
 
 def place(scenario, strategy, t=21.0, **say):
-    strategy.say = {**opinion(), **say}
+    strategy.say = opinion(**say)
     scenario.trade(t, 100_000.0)
     commands = scenario.go()
     strategy.say = None

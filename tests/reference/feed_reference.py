@@ -135,7 +135,7 @@ def event(kind: int, recv_ns: int, **fields: Any) -> dict[str, Any]:
 def finished(outcome: str, events: list[dict[str, Any]]) -> tuple[str, list[Event]]:
     if events:
         events[-1]["flags"] |= ev.F_END
-    return outcome, [tuple(e.values()) for e in events]  # type: ignore[misc]
+    return outcome, [tuple(e.values()) for e in events]
 
 
 # -- spot -------------------------------------------------------------------------------------

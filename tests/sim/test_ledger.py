@@ -7,7 +7,7 @@ import pytest
 from sim.desk import BUY, DOWN, KEY, OTHER_KEY, SELL, SHARE, UP, Desk
 
 from polybot._fast.keccak import keccak_256
-from polybot.sim.checker import account_pnl, compare
+from polybot.sim.checker import account_pnl, compare, count_rows
 from polybot.sim.ledger import Ledger, read_ledger
 from polybot.telemetry.csv_sinks import FILLS_COLUMNS, ORDERS_COLUMNS
 from polybot.telemetry.market_log import markets_columns
@@ -194,6 +194,25 @@ def test_earlier_statuses_of_a_fill_do_not_count_twice(run):
         fill | {"status": status} for fill in run.fills for status in ("MATCHED", "MINED", "CONFIRMED")
     ]
     assert run.compare().is_ok
+
+
+def test_rows_of_an_earlier_run_in_the_same_folder_are_left_out(run):
+    ours = (run.fills, run.orders, run.markets)
+    strange = {"order_id": "0xearlier", "cost_micro_usd": "5000000", "fee_micro_usd": "7"}
+    run.fills = [fill | strange | {"trade_key": str(key)} for key, fill in enumerate(run.fills)]
+    run.orders = [order | {"order_id": "0xearlier", "state": "FILLED"} for order in run.orders]
+    run.markets = [market | {"pnl_micro_usd": "1", "outcome": "Up"} for market in run.markets]
+    assert not run.compare().is_ok
+    before = count_rows(run.folder)
+    assert sum(before.values()) == sum(map(len, ours))
+    earlier = (run.fills, run.orders, run.markets)
+    run.fills, run.orders, run.markets = (old + new for old, new in zip(earlier, ours, strict=True))
+    assert not run.compare().is_ok
+    report = compare(run.path, run.folder, account=run.account, before=before)
+    assert report.differences == []
+    assert (report.fills, report.orders, report.markets) == tuple(map(len, ours))
+    assert report.venue == report.polybot
+    assert count_rows(run.folder / "nowhere") == {}
 
 
 def test_missing_fill_is_found(run):

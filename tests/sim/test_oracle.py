@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from sim.world import MS, NS, QUIET, make_world
 
-from polybot.sim.oracle import E18
+from polybot.sim.oracle import E18, published_e18
 
 STEADY = {**QUIET, "venue.world.oracle.basis_sd_bps": 0.0}
 
@@ -104,6 +104,19 @@ def test_history_before_the_epoch_is_there_at_once():
         history = world.venue.oracle.history(kind)
         assert len(history) == 120
         assert 1 <= world.epoch_ns // NS - history[-1].stamp_s <= 2
+
+
+@pytest.mark.parametrize("lead_s", [1.0, 40.0, 105.0, 120.0, 171.0, 290.0])
+def test_the_window_that_already_runs_has_its_strike_whatever_the_lead(lead_s):
+    world = make_world(**QUIET, **{"venue.lead_s": lead_s})
+    start_s = world.start_ns // NS
+    averages = [world.venue.oracle.twap_at(start_s - back_s) for back_s in range(int(lead_s) + 1, 301)]
+    assert None not in averages
+    assert max(abs(b / a - 1.0) for a, b in pairwise(averages)) < 1e-4
+    running = next(iter(world.venue.lifecycle.records.values()))
+    world.run_to(0.0)
+    assert (running.terms.start_s, running.is_over) == (start_s - 300, True)
+    assert running.strike_e18 == published_e18(averages[-1])
 
 
 def test_dropouts_silence_the_stream_but_not_the_settlement_values():

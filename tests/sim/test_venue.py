@@ -13,7 +13,7 @@ from sim.world import NS, QUIET, REAL_NOW_NS, RTDS_SUBSCRIBE, SPOT_STREAMS, make
 from polybot.config import default_config
 from polybot.sim.venue import opening
 
-TRANSCRIPT_SCRIPT = "from sim.test_venue import transcript; print(transcript(3, 45))"
+TRANSCRIPT_SCRIPT = "from sim.test_venue import transcript; print(transcript(3, 20))"
 
 
 def transcript(seed, seconds):
@@ -35,7 +35,7 @@ def transcript(seed, seconds):
 
 
 def test_same_seed_sends_the_same_bytes_and_another_seed_others():
-    assert transcript(3, 30) == transcript(3, 30) != transcript(4, 30)
+    assert transcript(3, 20) == transcript(3, 20) != transcript(4, 20)
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "777"])
@@ -45,7 +45,7 @@ def test_same_seed_sends_the_same_bytes_in_another_process(hash_seed, project_di
     done = subprocess.run(
         [sys.executable, "-c", TRANSCRIPT_SCRIPT], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == transcript(3, 45)
+    assert done.stdout.strip() == transcript(3, 20)
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +110,14 @@ def test_instant_makers_are_calibrated():
     )
     surprise = variance = brier = 0.0
     mids = []
-    for number in range(16):
+    for number in range(12):
         world.run_to(300 * number + 150)
         start_ns = world.start_ns + 300 * number * NS
         records = world.venue.lifecycle.records.values()
         record = next(item for item in records if item.spec.start_ns == start_ns)
         bid, ask = world.venue.exchange.best(record.spec.condition_id)
         mids.append((((bid if bid > 0 else 0) + (ask if ask > 0 else 10_000)) / 20_000, record))
-    world.run_to(300 * 16 + 100)
+    world.run_to(300 * 12 + 100)
     for mid, record in mids:
         won = float(record.winner == 0)
         surprise += won - mid
