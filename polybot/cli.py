@@ -204,7 +204,8 @@ options:
   --help, --version
 
 environment: BANKROLL, MAX_EXPOSURE_FRAC, DAILY_LOSS_HALT, WEEKLY_LOSS_HALT.
-exit codes: 0 done, 1 failed, 2 wrong command line or setting, 70 internal contradiction, 130 interrupted."""
+exit codes: 0 done, 1 failed, 2 wrong command line or setting, 4 orders may be open, 70 internal contradiction,
+            130 interrupted."""
 
 
 def _compose(request: _Request) -> "Composition":

@@ -93,7 +93,9 @@ class WindowCycle:
         delay_s = engine.discover_retry_min_s
         while True:
             try:
-                return await self._trader.discovery.find(self._window, self._trader.config.asset)
+                spec = await self._trader.discovery.find(self._window, self._trader.config.asset)
+                self._check_rule(spec)
+                return spec
             except MarketRefused as refused:
                 last: Exception = refused
                 if refused.code not in RETRYABLE:
@@ -104,6 +106,12 @@ class WindowCycle:
                 raise last
             await self._clock.sleep(delay_s)
             delay_s = min(delay_s * 2.0, engine.discover_retry_max_s)
+
+    def _check_rule(self, spec: MarketSpec) -> None:
+        """Refuse a market whose known rule is not the one this interval is configured for."""
+        expected = self._trader.config.interval.rule_expected
+        if spec.rule != expected:
+            raise MarketRefused("unexpected_rule", f"{spec.slug} resolves by {spec.rule}, expected {expected}")
 
     async def _join(self, spec: MarketSpec) -> int:
         trader, engine = self._trader, self._trader.config.engine

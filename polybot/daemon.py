@@ -117,9 +117,9 @@ async def _find_place(config: Config, http: AiohttpClient, redactor: Redactor, o
 
 def _place_at(config: Config, info: SimInfo, redactor: Redactor) -> _Place:
     redactor.register(info.private_key)
-    venue = info.venue(config.venue)
+    venue = replace(info.venue(config.venue), makers=info.facts["makers"], seed=info.facts["seed"])
     signer = Signer(parse_private_key(info.private_key), venue)
-    facts = tuple(f"{name}={value}" for name, value in info.facts.items())
+    facts = tuple(f"{name.replace('_', ' ')}: {info.facts[name]}" for name in ("spot", "oracle_history"))
     return _Place(replace(config, venue=venue), info.clock(), signer, facts=facts)
 
 
@@ -151,6 +151,7 @@ async def _trade(place: _Place, http: AiohttpClient, redactor: Redactor) -> int:
             version=__version__,
         )
     )
+    console.plain(place.facts)
     strategies = trader.engine.strategies
     writer = TelemetryWriter(
         config.telemetry,

@@ -91,6 +91,7 @@ class Trader:
             spawn=self.spawn,
             on_stage=inbox.on_stage,
             on_order_id=inbox.order_hash,
+            on_reason=inbox.order_reason,
             session_nonce=session_nonce,
         )
         self._runner = Runner(

@@ -563,8 +563,10 @@ cdef class Engine:
         return 0
 
     cdef int settle_delta(self, MarketState m, int strategy, int64_t cost, int64_t payout, int64_t exposed) except -1:
+        """Realise what changed; the record tells the whole, so that the latest one always counts."""
+        cdef int64_t paid = m.strat_cost_usd[strategy], won = m.strat_shares[strategy][m.outcome]
         self.risk.realise(strategy, payout - cost, exposed)
-        return record_settlement(self.out, m, strategy, self.now_ns, cost, payout)
+        return record_settlement(self.out, m, strategy, self.now_ns, paid, won)
 
 
 def _score(Signal s) -> float:

@@ -57,7 +57,7 @@ cdef int record_fill(CommandBuffer out, Order o, Trade t, int64_t key, int64_t n
 
 cdef int record_settlement(CommandBuffer out, MarketState m, int strategy, int64_t now_ns, int64_t cost,
                            int64_t payout) except -1:
-    """CMD_SETTLEMENT; shares is the payout, usd the PnL, edge the cost."""
+    """CMD_SETTLEMENT; shares is the payout, usd the PnL, edge the cost: of the strategy in all, the latest counts."""
     cdef Command* c = emit(out, CMD_SETTLEMENT, m.index, now_ns)
     c.strategy, c.outcome = strategy, m.outcome
     c.shares, c.usd, c.edge = payout, payout - cost, <double> cost

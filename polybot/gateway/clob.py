@@ -82,6 +82,7 @@ class ClobGateway:
         spawn: Spawn,
         on_stage: Callable[[str, int, int], None],
         on_order_id: Callable[[int, str], None] | None = None,
+        on_reason: Callable[[int, str], None] | None = None,
         session_nonce: bytes = b"",
     ) -> None:
         self._clock = clock
@@ -92,6 +93,7 @@ class ClobGateway:
         self._spawn = spawn
         self._on_stage = on_stage
         self._on_order_id = on_order_id
+        self._on_reason = on_reason
         self._nonce = session_nonce or keccak_256(f"{signer.address}|{clock.now_ns()}".encode())[:16]
         self._rest = ClobRest(http, clock, venue, settings)
         self._tracker = OrderTracker()
@@ -276,6 +278,8 @@ class ClobGateway:
     def _refuse(self, command: CommandHead, reason: RejectReason) -> None:
         """Count a local refusal and report it from a task: the caller is inside the sink."""
         self._refusals[reason.name] = self._refusals.get(reason.name, 0) + 1
+        if self._on_reason is not None:
+            self._on_reason(command.order_seq, reason.name)
         self._spawn(self._report_refusal(command, reason))
 
     async def _report_refusal(self, command: CommandHead, reason: RejectReason) -> None:
@@ -310,6 +314,8 @@ class ClobGateway:
 
     def _on_answer(self, order: TrackedOrder, answer: Answer) -> None:
         order.answered = True
+        if answer.text and self._on_reason is not None:
+            self._on_reason(order.order_seq, answer.text)
         now_ns = self._clock.now_ns()
         out = EventBuffer(2)
         told_before = order.status not in (OS_SENT, OS_UNKNOWN)
@@ -357,6 +363,7 @@ class ClobGateway:
         try:
             if raw.get("event_type") == "trade":
                 touched = self._tracker.on_trade(out, raw, now_ns=recv_ns)
+                self._note_trade_stage(touched, str(raw.get("status", "")))
             elif raw.get("event_type") == "order":
                 order = self._tracker.on_order_event(out, raw, now_ns=recv_ns)
                 if order is not None:
@@ -369,6 +376,13 @@ class ClobGateway:
             self._sink(out)
         for order in touched:
             self._follow(order)
+
+    def _note_trade_stage(self, orders: list[TrackedOrder], status: str) -> None:
+        """Stamp the latency stages that the user channel tells: first match, first confirmation."""
+        stage = {"MATCHED": "match", "CONFIRMED": "confirm"}.get(status.removeprefix("TRADE_STATUS_"))
+        if stage is not None:
+            for order in orders:
+                self._on_stage(stage, order.order_seq, self._clock.mono_ns())
 
     def _follow(self, order: TrackedOrder) -> None:
         """Start whatever an order needs next after something was learned of it."""

@@ -395,7 +395,8 @@ def test_a_second_outcome_and_a_late_fill_are_booked_once_each(scripted):
     scenario.outcome(340.0, DOWN)
     scenario.fill(341.0, 1_000, 5_000, 6 * SHARE, key=2)
     late = rows(scenario.go(), CommandKind.CMD_SETTLEMENT)
-    assert [int(v) for v in late["usd"]] == [6 * USD - 3 * USD - 105_000]
+    assert [int(v) for v in late["usd"]] == [10 * USD - 5 * USD - 175_000]
+    assert [int(v) for v in late["shares"]] == [10 * USD]
     assert scenario.risk.day_realised_usd == 10 * USD - 5 * USD - 175_000
     assert scenario.risk.exposure() == 0
 

@@ -208,7 +208,7 @@ def test_a_block_without_strike_book_or_price_says_so(tmp_path: Path) -> None:
     assert "    entries blocked: HOUSE_SIDE\n" in text
     assert "left=-" in text
     assert "strike=UNKNOWN" in text
-    assert "fair_up=nan" in text
+    assert "fair_up=unknown" in text
     assert "up=-/-  down=-/-  house=none  position=5 Down" in text
 
 
