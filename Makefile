@@ -32,7 +32,8 @@ demo: build  ## two fast windows against slow makers: orders, fills and a settle
 	@$(PY) -m polybot +interval=5m risk=conservative venue.makers=slow venue.speed=20 venue.seed=7 run.markets=2 $(ARGS)
 
 test: build $(STAMPS)/dev lint types  ## lint, types, layer and source checks, all tests
-	@$(PY) -m pytest -q -n $(PYTEST_WORKERS) --dist loadfile $(ARGS)
+	@$(PY) -m pytest -q -n $(PYTEST_WORKERS) --dist loadfile -m "not alone" $(ARGS)
+	@$(PY) -m pytest -q -m alone --durations=5 $(ARGS)
 
 lint: $(STAMPS)/dev  ## ruff, cython-lint, codespell
 	@$(VENV)/bin/ruff check polybot tests bench setup.py

@@ -57,7 +57,11 @@ class SystemClock:
         return time.monotonic_ns()
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(max(0.0, seconds) / self.speed)
+        if seconds <= 0.0:
+            await asyncio.sleep(0)
+            return
+        still_ns = max(0, self.mono_anchor_ns - time.monotonic_ns())  # no venue second passes before the anchor
+        await asyncio.sleep(still_ns / NS + seconds / self.speed)
 
     def real_s(self, seconds: float) -> float:
         return seconds / self.speed

@@ -23,6 +23,18 @@ def test_before_the_anchor_venue_time_stands_still_short_of_the_epoch():
     assert clock.now_ns() == clock.now_ns() == EPOCH_NS - 1
 
 
+def test_a_sleep_begun_before_the_anchor_lasts_its_venue_seconds_from_there():
+    clock = SystemClock(EPOCH_NS, time.monotonic_ns() + NS // 20, 30.0)
+    asyncio.run(clock.sleep(0.3))
+    assert clock.now_ns() >= EPOCH_NS + 270_000_000  # a loop timer may fire a millisecond early
+
+
+def test_no_sleep_does_not_wait_for_the_anchor():
+    clock = SystemClock(EPOCH_NS, time.monotonic_ns() + 3_600 * NS, 30.0)
+    asyncio.run(clock.sleep(0.0))
+    assert clock.now_ns() == EPOCH_NS - 1
+
+
 def test_wall_seconds_of_a_venue_duration_shrink_with_speed():
     assert SystemClock(EPOCH_NS, 0, 20.0).real_s(10.0) == 0.5
     assert wall_clock().real_s(10.0) == 10.0

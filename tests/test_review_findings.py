@@ -1,8 +1,10 @@
-"""Cases an adversarial reading of the core and its shell found: each names the scenario and what must hold.
+"""Cases an adversarial reading of the core found: each names the scenario and what must hold.
 
 Money first: reservations that outlive their order, exposure that is not counted, prices that are too old to
 trade on; then strategies that misbehave, and events that must not be lost or applied twice.
 """
+
+from types import SimpleNamespace
 
 import pytest
 from scenario import NS, SHARE, USD, Scenario, make_risk, make_spec, rows
@@ -29,6 +31,7 @@ from polybot.assembly import build_engine
 from polybot.config import default_config
 from polybot.runner import Runner
 from polybot.telemetry.inbox import TelemetryInbox
+from polybot.telemetry.totals import StrategyTotals
 
 
 def armed(strategy=None, **more):
@@ -143,7 +146,10 @@ def test_nothing_is_sold_that_is_not_held():
 
 def test_a_sale_is_cut_to_what_is_held_and_not_already_offered():
     scenario, strategy = holding(10)
-    placed = rows(place(scenario, strategy, t=22.0, side=SELL, price_ticks=4_900, shares=50 * SHARE), CommandKind.CMD_PLACE)
+    placed = rows(
+        place(scenario, strategy, t=22.0, side=SELL, price_ticks=4_900, shares=50 * SHARE),
+        CommandKind.CMD_PLACE,
+    )
     assert [int(row["shares"]) for row in placed] == [10 * SHARE]
 
 
@@ -240,7 +246,11 @@ def test_twap_ticks_alone_do_not_keep_the_oracle_fresh_that_the_model_reads():
     scenario, strategy = armed()
     for second in range(21, 31):
         scenario.events.add(
-            EventKind.EV_ORACLE_TWAP, recv_ns=scenario.at(second), venue_ns=scenario.at(second), x=100_000.0, i=60
+            EventKind.EV_ORACLE_TWAP,
+            recv_ns=scenario.at(second),
+            venue_ns=scenario.at(second),
+            x=100_000.0,
+            i=60,
         )
     scenario.book(30.0, [(4_900, 10)], [(5_000, 10)])
     assert fate(place(scenario, strategy, t=30.5)) == [Denial.STALE_ORACLE]
@@ -349,7 +359,13 @@ def test_dust_on_offer_does_not_disable_a_built_in_strategy():
     scenario.trade(200.5, 100_500.0)
     scenario.events.add(EventKind.EV_BOOK_SNAPSHOT, recv_ns=scenario.at(201), market=0)
     scenario.events.add(
-        EventKind.EV_BOOK_LEVEL, recv_ns=scenario.at(201), market=0, side=SELL, i=9_000, j=19_999, flags=EventFlag.F_END
+        EventKind.EV_BOOK_LEVEL,
+        recv_ns=scenario.at(201),
+        market=0,
+        side=SELL,
+        i=9_000,
+        j=19_999,
+        flags=EventFlag.F_END,
     )
     signals = rows(scenario.go(), CommandKind.CMD_SIGNAL)
     assert strategy.enabled
@@ -377,6 +393,33 @@ def test_an_outcome_that_is_neither_up_nor_down_settles_nothing():
     scenario.go()
     assert not scenario.market.settled
     assert scenario.risk.position_usd > 5 * USD
+
+
+def test_a_result_of_the_first_instant_after_midnight_is_the_new_days():
+    scenario, strategy = armed()
+    scenario.timer(21.0)
+    place(scenario, strategy)
+    scenario.fill(21.1, 1_000, 5_000, 10 * SHARE)
+    midnight = (scenario.spec.start_ns // (86_400 * NS) + 1) * 86_400 * NS
+    t = (midnight - scenario.spec.start_ns) / NS
+    scenario.outcome(t + 0.05, DOWN)
+    scenario.timer(t + 0.1)
+    scenario.go()
+    assert scenario.risk.day_realised_usd == -5 * USD - 175_000
+
+
+def test_a_trade_that_fails_after_settlement_corrects_the_figures_on_disk_too():
+    scenario, strategy = armed()
+    place(scenario, strategy)
+    scenario.fill(21.1, 1_000, 5_000, 4 * SHARE, key=1)
+    scenario.fill(21.1, 1_000, 5_000, 6 * SHARE, key=2)
+    scenario.outcome(330.0, UP)
+    scenario.fill(331.0, 1_000, 5_000, 6 * SHARE, key=2, status=TradeStatus.TS_FAILED)
+    totals = StrategyTotals()
+    for row in rows(scenario.go(), CommandKind.CMD_SETTLEMENT):
+        totals.on_settlement(SimpleNamespace(**{name: row[name] for name in ("shares", "usd", "edge")}))
+    assert totals.payout_micro == 4 * USD
+    assert totals.pnl_micro == 4 * USD - 2 * USD - 70_000 == scenario.risk.day_realised_usd
 
 
 # -- the pump ------------------------------------------------------------------------------------------------

@@ -43,14 +43,16 @@ PATIENT = ("feeds.spot_silence_s=600", "feeds.oracle_silence_s=600", "feeds.pong
 class Tap:
     """Spot events as the engine got them, and what its estimators said right after some of the trades."""
 
-    trades: list[tuple[float, float, int]] = field(default_factory=list)  # price, quantity, the engine's stamp
+    trades: list[tuple[float, float, int]] = field(
+        default_factory=list
+    )  # price, quantity, the engine's stamp
     live: int = 0
     quotes: int = 0
     first_ids: dict[int, int] = field(default_factory=dict)
     last_ids: dict[int, int] = field(default_factory=dict)
     checks: list[tuple[int, dict[str, Any]]] = field(default_factory=list)  # trades so far, values
 
-    def attach(self, trader: Trader, _: Venue) -> None:
+    def attach(self, trader: Any, _: Venue) -> None:
         """Stand between the spot feed (its warm start too) and the engine."""
         pass_on = trader.feed_events
 
@@ -58,7 +60,7 @@ class Tap:
             pass_on(events)
             self._note(events, trader)
 
-        setattr(trader, "feed_events", sink)  # noqa: B010 (replaces a method)
+        trader.feed_events = sink
         trader.spot_feed._sink = sink
 
     def _note(self, events: EventBuffer, trader: Trader) -> None:
@@ -87,29 +89,35 @@ class Tap:
             self.checks.append((len(self.trades), values))
 
 
+Taped = tuple[VirtualRun, Tap]
+
+
 @pytest.fixture(scope="module")
-def taped(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[VirtualRun, Tap]:
+def taped(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Taped:
     """The taped window, traded in virtual time."""
     tap = Tap()
     config = configure(venue__tape=str(shared_dir / TAPE))
     return run(tmp_path_factory.mktemp("tape"), config, prepare=tap.attach), tap
 
 
-def test_every_recorded_trade_and_quote_reaches_the_engine_once_and_in_order(taped):
+def test_every_recorded_trade_and_quote_reaches_the_engine_once_and_in_order(taped: Taped) -> None:
     result, tap = taped
     counters = result.trader.spot_feed.counters()
     assert (counters["trades"], counters["quotes"]) == (TRADES, QUOTES)
-    assert counters["frames"] == TRADES + QUOTES  # neither depth lines nor the recorder's REST line are served
+    assert (
+        counters["frames"] == TRADES + QUOTES
+    )  # neither depth lines nor the recorder's REST line are served
     faults = ("malformed", "unsupported", "slow_used", "gaps", "missing_trades", "duplicates", "stale_quotes")
     assert {name: counters[name] for name in faults} == dict.fromkeys(faults, 0)
     assert (tap.live, tap.quotes) == (TRADES, QUOTES)
     assert tap.first_ids == {EventKind.EV_SPOT_TRADE: FIRST_TRADE, EventKind.EV_SPOT_QUOTE: FIRST_QUOTE}
     assert tap.last_ids[EventKind.EV_SPOT_TRADE] == LAST_TRADE == FIRST_TRADE + TRADES - 1
-    skipped = result.venue.spot.tape.skipped
-    assert skipped == {"depth@100ms": 3_451, "rest": 1}
+    tape = result.venue.spot.tape
+    assert tape is not None
+    assert tape.skipped == {"depth@100ms": 3_451, "rest": 1}
 
 
-def test_volatility_equals_the_slow_reference(taped):
+def test_volatility_equals_the_slow_reference(taped: Taped) -> None:
     _, tap = taped
     floor = 0.30 / math.sqrt(YEAR_S)
     values = []
@@ -127,7 +135,7 @@ def test_volatility_equals_the_slow_reference(taped):
     assert len(set(values)) > 50
 
 
-def test_vwap_equals_the_slow_reference(taped):
+def test_vwap_equals_the_slow_reference(taped: Taped) -> None:
     _, tap = taped
     for count, got in tap.checks:
         past = tap.trades[:count]
@@ -135,7 +143,7 @@ def test_vwap_equals_the_slow_reference(taped):
     assert len({got["vwap"] for _, got in tap.checks}) > 90
 
 
-def test_regime_equals_the_slow_reference(taped):
+def test_regime_equals_the_slow_reference(taped: Taped) -> None:
     _, tap = taped
     seen = set()
     for count, got in tap.checks:
@@ -148,14 +156,27 @@ def test_regime_equals_the_slow_reference(taped):
     assert seen >= {0, 1}
 
 
-def test_the_taped_window_is_struck_traded_and_settled_by_the_venue(taped):
+def test_a_book_that_follows_its_messages_is_never_asked_for_again(taped: Taped) -> None:
+    result, _ = taped
+    counts = result.trader.tally.totals()["market"]
+    assert counts["books"] > 1_000
+    assert counts["price_changes"] > 1_000
+    # One market, one tick change (told of both tokens): nothing else asks for a snapshot, one-sided books included.
+    asked = ("resync_requests", "tick_refetch_requests", "no_first_book", "silences", "tick_changes")
+    assert [counts[name] for name in asked] == [0, 0, 0, 0, 2]
+    assert counts["subscriptions"] == 2
+
+
+def test_the_taped_window_is_struck_traded_and_settled_by_the_venue(taped: Taped) -> None:
     result, _ = taped
     (found,) = markets(result).values()
     record = result.venue.lifecycle.records[SLUG]
     assert found["slug"] == SLUG
     assert (found["start"], found["end"]) == ("2024-08-08T23:55:00Z", "2024-08-09T00:00:00Z")
-    assert float(found["strike"]) == pytest.approx(record.strike_e18 / 10**18, rel=1e-12)
     assert found["strike_source"] in ("RTDS_TWAP", "POLYBOLT_TWAP")
+    assert record.strike_e18 is not None
+    assert record.winner is not None
+    assert float(found["strike"]) == pytest.approx(record.strike_e18 / 10**18, rel=1e-12)
     assert found["outcome"] == ("Up", "Down")[record.winner]
     assert "the venue's outcome is" in result.console
     assert "verified" in result.console
@@ -166,7 +187,9 @@ def test_the_taped_window_is_struck_traded_and_settled_by_the_venue(taped):
     assert (result.check.markets, result.check.is_ok) == (1, True), result.check.text()
 
 
-def test_the_daemon_over_sockets_decodes_the_whole_tape_and_settles(taped, shared_dir, project_dir, tmp_path):
+def test_the_daemon_over_sockets_decodes_the_whole_tape_and_settles(
+    taped: Taped, shared_dir: Path, project_dir: Path, tmp_path: Path
+) -> None:
     # The same window was traded before in this folder: its files are appended to, its rows are not ours.
     shutil.copytree(taped[0].out_dir / "5m", tmp_path / "logs/5m")
     words = ["+interval=5m", f"venue.tape={shared_dir / TAPE}", "venue.speed=30", "run.markets=1", *PATIENT]

@@ -33,6 +33,13 @@ cdef int64_t MICRO = 1_000_000
 cdef int64_t NS = 1_000_000_000
 
 
+cdef int _told(double ticks, int empty) noexcept:
+    """A best price told beside a delta: -2 when not told, -1 for an empty side (`empty` on the wire)."""
+    if ticks < 0.0:
+        return -2
+    return -1 if ticks == empty else <int> ticks
+
+
 cdef class Engine:
     """All trading state of one account and one asset; see the module for how it works."""
 
@@ -181,7 +188,8 @@ cdef class Engine:
             m.book.apply(e)
             m.dirty = True
             if e.kind == EV_BOOK_DELTA and (e.x >= 0 or e.y >= 0):
-                m.told_outcome, m.told_bid, m.told_ask = e.outcome, <int> e.x, <int> e.y
+                m.told_outcome = e.outcome
+                m.told_bid, m.told_ask = _told(e.x, 0), _told(e.y, 10_000)
             elif e.kind == EV_BOOK_SNAPSHOT:
                 m.told_bid = m.told_ask = -2
                 m.mismatches = 0
@@ -209,9 +217,10 @@ cdef class Engine:
     cdef int check_told(self, MarketState m) except -1:
         """Compare our best prices with those the venue told; two messages in disagreement ask for a resync."""
         cdef bint same
-        if m.told_bid == -2 or not m.book.has_snapshot:
+        if (m.told_bid == -2 and m.told_ask == -2) or not m.book.has_snapshot:
             return 0
-        same = m.book.best_bid(m.told_outcome) == m.told_bid and m.book.best_ask(m.told_outcome) == m.told_ask
+        same = m.told_bid == -2 or m.book.best_bid(m.told_outcome) == m.told_bid
+        same = same and (m.told_ask == -2 or m.book.best_ask(m.told_outcome) == m.told_ask)
         m.told_bid = m.told_ask = -2
         if same:
             m.mismatches = 0
@@ -565,6 +574,7 @@ cdef class Engine:
     cdef int settle_delta(self, MarketState m, int strategy, int64_t cost, int64_t payout, int64_t exposed) except -1:
         """Realise what changed; the record tells the whole, so that the latest one always counts."""
         cdef int64_t paid = m.strat_cost_usd[strategy], won = m.strat_shares[strategy][m.outcome]
+        self.risk.roll(self.now_ns)              # a result of the first instant of a day is that day's
         self.risk.realise(strategy, payout - cost, exposed)
         return record_settlement(self.out, m, strategy, self.now_ns, paid, won)
 

@@ -456,6 +456,31 @@ def test_two_messages_whose_told_best_disagrees_ask_for_a_resync(scripted):
     assert scenario.market.resyncs == 1
 
 
+@pytest.mark.parametrize(
+    ("told", "resyncs"),
+    [((0, 5_000), 0), ((-1, 5_000), 0), ((4_900, -1), 1), ((4_900, 5_000), 1), ((0, 10_000), 1)],
+)
+def test_best_prices_told_beside_a_delta_know_an_empty_side_from_one_not_told(scripted, told, resyncs):
+    scenario, _ = scripted
+    scenario.book(20.9, [], [(5_000, 10)])
+    scenario.go()
+    seen = 0
+    for t in (21.0, 21.1):
+        scenario.events.add(
+            EventKind.EV_BOOK_DELTA,
+            recv_ns=scenario.at(t),
+            market=0,
+            side=1,
+            i=5_100,
+            j=SHARE,
+            x=told[0],
+            y=told[1],
+            flags=EventFlag.F_END,
+        )
+        seen += len(rows(scenario.go(), CommandKind.CMD_RESYNC_BOOK))
+    assert seen == resyncs
+
+
 def test_an_off_tick_level_is_kept_and_asks_once_for_the_tick_size(scripted):
     scenario, _ = scripted
     scenario.book(21.0, [(4_901, 10)], [(5_000, 10)])
