@@ -60,7 +60,8 @@ class SystemClock:
         if seconds <= 0.0:
             await asyncio.sleep(0)
             return
-        still_ns = max(0, self.mono_anchor_ns - time.monotonic_ns())  # no venue second passes before the anchor
+        # No venue second passes before the anchor.
+        still_ns = max(0, self.mono_anchor_ns - time.monotonic_ns())
         await asyncio.sleep(still_ns / NS + seconds / self.speed)
 
     def real_s(self, seconds: float) -> float:

@@ -187,6 +187,7 @@ def test_the_taped_window_is_struck_traded_and_settled_by_the_venue(taped: Taped
     assert (result.check.markets, result.check.is_ok) == (1, True), result.check.text()
 
 
+@pytest.mark.alone
 def test_the_daemon_over_sockets_decodes_the_whole_tape_and_settles(
     taped: Taped, shared_dir: Path, project_dir: Path, tmp_path: Path
 ) -> None:

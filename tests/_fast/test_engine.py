@@ -42,10 +42,18 @@ class Scripted(Strategy):
 
 def opinion(outcome=UP, *, ticks=5_000, shares=10 * SHARE, edge=0.05, confidence=0.5, **more):
     return {
-        "outcome": outcome, "side": BUY, "order_type": GTC if more.get("post_only") else FAK, "price_ticks": ticks, "price": ticks / 1e4,
+        "outcome": outcome,
+        "side": BUY,
+        "order_type": GTC if more.get("post_only") else FAK,
+        "price_ticks": ticks,
+        "price": ticks / 1e4,
         "shares": shares,
-        "fair": ticks / 1e4 + edge, "edge": edge, "confidence": confidence, "size_frac": 0.01, **more,
-    }  # fmt: skip
+        "fair": ticks / 1e4 + edge,
+        "edge": edge,
+        "confidence": confidence,
+        "size_frac": 0.01,
+        **more,
+    }
 
 
 @pytest.fixture
