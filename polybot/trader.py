@@ -105,6 +105,8 @@ class Trader:
         self._cycles: dict[int, WindowCycle] = {}
         self._next_index = 0
         self._group: asyncio.TaskGroup | None = None
+        self._spawned: dict[asyncio.Task[None], None] = {}  # a dict keeps their order
+        self._user_gaps = 0
         self._user_connected = False
         self._reconciled = False
         self._entries_closed_by = ""
@@ -184,8 +186,21 @@ class Trader:
         """Trade until the configured number of windows has settled or stop() was called.
 
         Raises VenueError when the venue refuses this account or place, InvariantBroken when our own state
-        contradicts itself.
+        contradicts itself; what rests is cancelled before, as far as the venue answers.
         """
+        try:
+            await self._run()
+        except Exception:  # the guard of the whole run: no order may outlive the daemon unsaid
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                try:
+                    await self._wind_down()
+                finally:
+                    self._end_spawned()
+            raise
+        return self.summary
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             self._group = group
             lasting: list[asyncio.Task[None]] = []
@@ -201,7 +216,12 @@ class Trader:
                 for task in lasting:
                     task.cancel()
                 await self.gateway.close()
-        return self.summary
+                self._end_spawned()
+
+    def _end_spawned(self) -> None:
+        """Nobody waits for the gateway's tasks any more: what they had not found out is said to be open."""
+        for task in tuple(self._spawned):
+            task.cancel()
 
     def stop(self) -> None:
         """Ask for an orderly end: no new orders, cancel what rests, then return from run()."""
@@ -215,7 +235,9 @@ class Trader:
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run work of the gateway in the daemon's task group; a failure halts entries instead of ending the daemon."""
         assert self._group is not None
-        self._group.create_task(self._guarded(work))
+        task = self._group.create_task(self._guarded(work))
+        self._spawned[task] = None
+        task.add_done_callback(lambda done: self._spawned.pop(done, None))
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -288,6 +310,12 @@ class Trader:
         cycle = WindowCycle(self, window)
         try:
             await cycle.run()
+        except Exception as error:  # the guard of a window: it ends alone, unless we contradict ourselves
+            if _is_contradiction(error):
+                raise
+            self.notice("ERROR", f"a window broke and is not traded on: {type(error).__name__}: {error}")
+            if cycle.index is not None:
+                self.tell(EventKind.EV_MARKET_CLOSE, market=cycle.index)
         finally:
             if cycle.index is not None:
                 self._cycles.pop(cycle.index, None)
@@ -380,6 +408,7 @@ class Trader:
 
     async def reconcile(self) -> None:
         """Compare with the venue; an incomplete comparison closes entries until one succeeds."""
+        gaps = self._user_gaps
         try:
             report = await self.gateway.reconcile()
         except VenueError as error:
@@ -390,7 +419,8 @@ class Trader:
             self.notice(
                 "ERROR", f"{len(report.strangers)} open orders are not ours: {', '.join(report.strangers)}"
             )
-        self._reconciled = self._user_connected and not report.strangers
+        if gaps == self._user_gaps:  # else it compared what was before the gap: the next one counts
+            self._reconciled = self._user_connected and not report.strangers
 
     def _on_user_connected(self) -> None:
         self._user_connected = True
@@ -400,6 +430,7 @@ class Trader:
         for row in events.to_numpy():
             if row["j"] == FeedState.FS_DISCONNECTED:
                 self._user_connected = self._reconciled = False
+                self._user_gaps += 1
         self._runner.feed(events)
 
     def notice(self, level: str, text: str) -> None:
@@ -410,3 +441,9 @@ class Trader:
         wait_ns = at_ns - self.clock.now_ns()
         if wait_ns > 0:
             await self.clock.sleep(wait_ns / NS)
+
+
+def _is_contradiction(error: Exception) -> bool:
+    if isinstance(error, ExceptionGroup):
+        return error.subgroup(InvariantBroken) is not None
+    return isinstance(error, InvariantBroken)

@@ -35,7 +35,6 @@ def cut_off(trader):
     trader.gateway._rest._http = SimpleNamespace(request=no_answer)
 
 
-@pytest.mark.xfail(strict=True, reason="open finding")
 def test_stop_while_the_venue_is_unreachable_ends_within_ten_seconds_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(polybot.harness, "OVERTIME_S", 60.0)
 
@@ -49,7 +48,6 @@ def test_stop_while_the_venue_is_unreachable_ends_within_ten_seconds_and_says_so
     assert result.trader.clock.mono_ns() / NS < 112.0
 
 
-@pytest.mark.xfail(strict=True, reason="open finding")
 def test_a_contradiction_in_our_own_state_cancels_what_rests_before_the_daemon_ends(tmp_path, monkeypatch):
     seen = {}
 
@@ -67,7 +65,6 @@ def test_a_contradiction_in_our_own_state_cancels_what_rests_before_the_daemon_e
     assert trader.gateway.open_order_seqs() == () or trader.summary.orders_may_be_open
 
 
-@pytest.mark.xfail(strict=True, reason="open finding")
 def test_a_window_that_breaks_ends_alone_and_the_next_one_is_traded(tmp_path):
     def plant(trader, _):
         whole = trader.outcomes.wait
@@ -103,7 +100,6 @@ def user_state(trader, state):
     trader._on_user_state(events)
 
 
-@pytest.mark.xfail(strict=True, reason="open finding")
 def test_a_comparison_from_before_a_gap_does_not_open_entries_after_it():
     async def main():
         trader = idle_trader()
@@ -128,7 +124,6 @@ def test_a_comparison_from_before_a_gap_does_not_open_entries_after_it():
     assert asyncio.run(main()) == (False, True)
 
 
-@pytest.mark.xfail(strict=True, reason="open finding")
 def test_an_order_whose_only_trade_is_first_heard_of_as_failed_comes_to_its_end():
     async def scenario(bench):
         await bench.start()
@@ -150,7 +145,6 @@ def test_an_order_whose_only_trade_is_first_heard_of_as_failed_comes_to_its_end(
     run_gateway(scenario)
 
 
-@pytest.mark.xfail(strict=True, reason="open finding")
 def test_an_order_that_cannot_be_signed_is_refused():
     async def scenario(bench):
         await bench.start()

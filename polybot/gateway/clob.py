@@ -25,7 +25,7 @@ from polybot._fast.event import (
 from polybot._fast.keccak import keccak_256
 from polybot.clock import Clock
 from polybot.config import GatewayConfig, VenueConfig
-from polybot.errors import DecodeError, InvariantBroken, VenueError, VenueUnavailable
+from polybot.errors import DecodeError, InvariantBroken, SigningError, VenueError, VenueUnavailable
 from polybot.gateway.admission import check_account, check_place, check_version, log_in, sync_clock
 from polybot.gateway.canceler import Canceler
 from polybot.gateway.heartbeat import Heartbeat
@@ -228,7 +228,11 @@ class ClobGateway:
         if not self._places.take(now_ns):
             self._refuse(command, RejectReason.RATE_LIMIT)
             return
-        order = self._sign(market, plan, now_ns)
+        try:
+            order = self._sign(market, plan, now_ns)
+        except SigningError:
+            self._refuse(command, RejectReason.SIGNING)
+            return
         if not self._tracker.add(order):
             self._refuse(command, RejectReason.TOO_MANY_ORDERS)
             return

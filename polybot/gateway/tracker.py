@@ -248,7 +248,13 @@ class OrderTracker:
         news = self.ledger.advance(trade, order.order_id, fills)
         if trade.trade_id not in order.trade_ids:
             order.trade_ids.append(trade.trade_id)
-            order.filled_ushares += sum(fill.ushares for fill in news)
+            if trade.status == TS_FAILED:
+                # First heard of as failed: nothing to reverse, but its match must not be waited for.
+                news = fills
+                order.voided_ushares += sum(fill.ushares for fill in news)
+                self.check_complete(out, order, now_ns=now_ns)
+            else:
+                order.filled_ushares += sum(fill.ushares for fill in news)
         elif trade.status == TS_FAILED:
             order.filled_ushares -= sum(fill.ushares for fill in news)
             order.voided_ushares += sum(fill.ushares for fill in news)
