@@ -73,6 +73,7 @@ class WindowCycle:
             finally:
                 socket.cancel()
                 witness.cancel()
+                self._trader.tally.remove("market", self.feed.counters)
         await self._settle(spec, index, strike)
 
     def on_oracle_tick(
@@ -91,6 +92,7 @@ class WindowCycle:
         """Ask until the market is listed; raises when it must not be traded or never shows before its end."""
         engine = self._trader.config.engine
         delay_s = engine.discover_retry_min_s
+        told = ""
         while True:
             try:
                 spec = await self._trader.discovery.find(self._window, self._trader.config.asset)
@@ -98,10 +100,16 @@ class WindowCycle:
                 return spec
             except MarketRefused as refused:
                 last: Exception = refused
-                if refused.code not in RETRYABLE:
+                code = refused.code
+                if code not in RETRYABLE:
                     raise
-            except (NotListedYet, VenueError) as error:
+            except VenueError as error:
                 last = error
+                code = "not_listed" if isinstance(error, NotListedYet) else "venue_error"
+            if code != told:
+                text = f"{self._slug}: not to be traded yet, {code}, asking again: {last}"
+                self._trader.notice("WARNING", text)
+                told = code
             if self._clock.now_ns() + int(delay_s * NS) >= self._window.end_ns:
                 raise last
             await self._clock.sleep(delay_s)
@@ -128,6 +136,7 @@ class WindowCycle:
             trader.config.venue.market_ws_url, trader.config.feeds, sink=trader.on_market_events
         )
         self.feed.add_market(index, spec)
+        trader.tally.add("market", self.feed.counters)
         return index
 
     def _refuse(self, code: str, detail: str) -> None:
@@ -160,7 +169,7 @@ class WindowCycle:
         if strike is None:
             status = "no candle" if self._opening is None else self._opening.status
             trader.notice("ERROR", f"{spec.slug}: STRIKE UNKNOWN ({status}), this market is not traded")
-            trader.inbox.market_refused(spec.slug, "strike_unknown", status, now_ns=self._clock.now_ns())
+            self._refuse("strike_unknown", status)
             return None
         trader.tell(
             EventKind.EV_STRIKE,
@@ -233,22 +242,33 @@ class WindowCycle:
     async def _settle(self, spec: MarketSpec, index: int, strike: Strike | None) -> None:
         """Book the venue's outcome once every order of ours has had its last word."""
         trader = self._trader
-        try:
-            outcome = await trader.outcomes.wait(spec)
-        except OutcomeUnknown as error:
-            trader.notice("ERROR", f"{spec.slug}: {error}; position stays open in the books")
+        outcome = await self._wait_for_outcome(spec)
+        if outcome is None:
             return
-        await self._wait_for_last_words(index)
+        await self._wait_for_last_words(index, CONFIRM_WAIT_S)
         trader.inbox.outcome_known(index, outcome, source="venue", now_ns=self._clock.now_ns())
         trader.tell(EventKind.EV_OUTCOME, market=index, outcome=outcome)
         if strike is not None:
             await self._verify(spec, index, strike)
+        await self._wait_for_last_words(index, trader.config.engine.outcome_wait_s)
         self._finish(spec, index)
 
-    async def _wait_for_last_words(self, index: int) -> None:
-        """Until no order of this market is open and every trade is confirmed or failed, at most CONFIRM_WAIT_S."""
+    async def _wait_for_outcome(self, spec: MarketSpec) -> int | None:
+        """The venue's outcome; an endless run asks for ever, since the position stays exposure until it comes."""
         trader = self._trader
-        deadline_ns = self._clock.now_ns() + int(CONFIRM_WAIT_S * NS)
+        while True:
+            try:
+                return await trader.outcomes.wait(spec)
+            except OutcomeUnknown as error:
+                trader.notice("ERROR", f"{spec.slug}: {error}; position stays open in the books")
+            if trader.config.run.markets > 0:
+                return None
+            await self._clock.sleep(trader.config.engine.outcome_wait_s)
+
+    async def _wait_for_last_words(self, index: int, limit_s: float) -> None:
+        """Until no order of this market is open and every trade is confirmed or failed, at most limit_s."""
+        trader = self._trader
+        deadline_ns = self._clock.now_ns() + int(limit_s * NS)
         while self._clock.now_ns() < deadline_ns:
             ours = [order for order in trader.engine.orders.values() if order.market == index]
             if not any(order.is_open or order.unsettled_trades for order in ours):

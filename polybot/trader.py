@@ -22,6 +22,7 @@ from polybot.cycle import WindowCycle
 from polybot.errors import InvariantBroken, VenueError
 from polybot.feeds.binance import SpotFeed
 from polybot.feeds.oracle import OracleFeed, PolyBoltFeed
+from polybot.feeds.tally import FeedTally
 from polybot.feeds.user import UserFeed
 from polybot.gateway.clob import ClobGateway
 from polybot.gateway.reasons import RejectReason
@@ -101,6 +102,7 @@ class Trader:
             gateway=self.gateway.execute,
             on_feed_command=self._on_feed_command,
         )
+        self.tally = FeedTally()
         self._make_feeds()
         self._cycles: dict[int, WindowCycle] = {}
         self._next_index = 0
@@ -142,6 +144,8 @@ class Trader:
             on_user_event=self.gateway.on_user_event,
             on_connected=self._on_user_connected,
         )
+        for feed in (self.spot_feed, self.oracle_feed, self.polybolt_feed, self._user_feed):
+            self.tally.add(feed.name, feed.counters)
 
     # -- the pump ---------------------------------------------------------------------------------------------
 
@@ -217,6 +221,8 @@ class Trader:
                     task.cancel()
                 await self.gateway.close()
                 self._end_spawned()
+                for line in self.tally.lines() if lasting else ():
+                    self.notice("INFO", line)
 
     def _end_spawned(self) -> None:
         """Nobody waits for the gateway's tasks any more: what they had not found out is said to be open."""
@@ -400,6 +406,8 @@ class Trader:
                     ask_ticks=market.best_ask(0),
                 )
             self.inbox.feed_ages(ages)
+            for line in self.tally.news(now_ns):
+                self.notice("WARNING", line)
 
     async def _reconcile_regularly(self) -> None:
         while True:

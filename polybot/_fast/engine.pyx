@@ -193,6 +193,7 @@ cdef class Engine:
             elif e.kind == EV_BOOK_SNAPSHOT:
                 m.told_bid = m.told_ask = -2
                 m.mismatches = 0
+                m.renewed = True
         return self.on_message_end(e.recv_ns) if e.flags & F_END else 0
 
     cdef int on_message_end(self, int64_t now_ns) except -1:
@@ -210,6 +211,9 @@ cdef class Engine:
                 if not m.tick_refetch:
                     m.tick_refetch = True
                     emit(self.out, CMD_REFETCH_TICK, m.index, now_ns)
+            elif m.renewed:
+                m.tick_refetch = False           # a snapshot with all levels on its tick is an answer
+            m.renewed = False
             if not m.closed:
                 self.evaluate(m, ON_BOOK, now_ns)
         return 0
@@ -249,9 +253,11 @@ cdef class Engine:
         elif e.i > 0:
             m.tick_refetch = False
             m.book.set_tick_size(e.i)
-        elif not m.tick_refetch:
-            m.tick_refetch = True
-            emit(self.out, CMD_REFETCH_TICK, m.index, e.recv_ns)
+        else:
+            m.renewed = False                    # a snapshot that brings the doubt with it answers nothing
+            if not m.tick_refetch:
+                m.tick_refetch = True
+                emit(self.out, CMD_REFETCH_TICK, m.index, e.recv_ns)
         return self.on_message_end(e.recv_ns) if e.flags & F_END else 0
 
     cdef int on_timer(self, int64_t now_ns) except -1:

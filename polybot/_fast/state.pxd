@@ -118,6 +118,7 @@ cdef class MarketState:
     cdef readonly int mismatches
     cdef readonly int resyncs
     cdef bint tick_refetch               # asked and not answered yet
+    cdef bint renewed                    # the message being read holds a snapshot
     cdef int64_t off_tick_seen
     cdef int64_t order_seq_next
     cdef int64_t blocked[64]             # evaluations that no strategy was asked, by Denial
