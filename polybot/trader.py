@@ -37,6 +37,8 @@ from polybot.transport import Feed, HttpClient
 __all__ = ["RunSummary", "Trader", "Wires"]
 
 NS = 1_000_000_000
+# Market indices are given in turn and come round again after months (records hold 16 bits).
+MAX_INDEX = 65_000
 # Kinds that may carry a tick size, as bits of EventBuffer.kind_mask().
 _TICK_KINDS = 1 << int(EventKind.EV_TICK_SIZE) | 1 << int(EventKind.EV_BOOK_SNAPSHOT)
 Drive = Callable[[Feed, float], Coroutine[Any, Any, None]]
@@ -338,7 +340,9 @@ class Trader:
     def register(self, cycle: WindowCycle) -> int:
         """Give a window its market index; oracle ticks and feed commands reach it from now on."""
         index = self._next_index
-        self._next_index += 1
+        while index in self.engine.markets:
+            index = (index + 1) % MAX_INDEX
+        self._next_index = (index + 1) % MAX_INDEX
         self._cycles[index] = cycle
         return index
 

@@ -15,8 +15,10 @@ from typing import Any
 import orjson
 import pytest
 from runs import NS, QUIET, START_NS, configure, markets, rows, run
+from scenario import Scenario
+from scenario import rows as command_rows
 
-from polybot._fast.event import OrderStatus, Outcome, Side
+from polybot._fast.event import CommandKind, OrderStatus, Outcome, Side
 from polybot._fast.risk import Denial
 from polybot.errors import VenueUnavailable
 from polybot.harness import VirtualRun
@@ -289,6 +291,16 @@ def test_a_level_off_the_tick_fetches_the_tick_size_anew_every_time(tmp_path: Pa
     assert re.search(r"WARNING   feed market: .*off_grid=1", result.console)
     found = check_second_window(result, settled=2, refused=0)
     assert int(found[FIRST]["orders"]) > 0
+
+
+def test_a_book_that_stays_off_its_tick_is_asked_about_once_until_a_clean_one_came() -> None:
+    scenario = Scenario([])
+    clean, odd = [(4_900, 100)], [(4_905, 100)]
+    asked = []
+    for second, bids in enumerate((clean, odd, odd, odd, clean, odd, odd)):
+        scenario.book(float(second), bids, [(5_100, 100)])
+        asked.append(len(command_rows(scenario.go(), CommandKind.CMD_REFETCH_TICK)))
+    assert asked == [0, 1, 0, 0, 0, 1, 0]
 
 
 # -- markets -----------------------------------------------------------------------------------------------------

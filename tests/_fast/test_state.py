@@ -8,7 +8,6 @@ from scenario import NS, Scenario, make_spec
 
 from polybot._fast.event import DOWN, UP, EventFlag, EventKind
 from polybot._fast.pricing import Rule, price
-from polybot._fast.pricing import Rule
 
 
 def locked_mean(ticks, first, last, spot):
