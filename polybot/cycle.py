@@ -67,7 +67,7 @@ class WindowCycle:
             witness = group.create_task(self._witness(spec, index))
             try:
                 strike = await self._find_strike(spec, index)
-                await self._sleep_until(spec.end_ns)
+                await self._trader.sleep_until(spec.end_ns)
                 self._trader.tell(EventKind.EV_MARKET_CLOSE, market=index)
                 await self._mark(spec, index, strike)
             finally:
@@ -123,7 +123,7 @@ class WindowCycle:
 
     async def _join(self, spec: MarketSpec) -> int:
         trader, engine = self._trader, self._trader.config.engine
-        await self._sleep_until(spec.start_ns - int((engine.join_early_s + JOIN_MARGIN_S) * NS))
+        await self._trader.sleep_until(spec.start_ns - int((engine.join_early_s + JOIN_MARGIN_S) * NS))
         index = trader.register(self)
         self.index = index
         trader.gateway.register_market(index, spec)
@@ -149,7 +149,7 @@ class WindowCycle:
     async def _find_strike(self, spec: MarketSpec, index: int) -> Strike | None:
         """Capture the strike from the resolution source, or say that the market is not traded."""
         trader = self._trader
-        await self._sleep_until(spec.start_ns)
+        await self._trader.sleep_until(spec.start_ns)
         strike: Strike | None = None
         wait_s = trader.config.engine.strike_wait_s
         try:
@@ -310,11 +310,6 @@ class WindowCycle:
         trader.inbox.market_finished(index, now_ns=self._clock.now_ns())
         trader.gateway.forget_market(index)
         trader.engine.drop_market(index)
-
-    async def _sleep_until(self, at_ns: int) -> None:
-        wait_ns = at_ns - self._clock.now_ns()
-        if wait_ns > 0:
-            await self._clock.sleep(wait_ns / NS)
 
 
 def _book_of(levels: BookLevels) -> Book:

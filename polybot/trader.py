@@ -308,7 +308,7 @@ class Trader:
         async with asyncio.TaskGroup() as group:
             started = 0
             while limit == 0 or started < limit:
-                await self._sleep_until(self._discover_at_ns(window))
+                await self.sleep_until(self._discover_at_ns(window))
                 started += 1
                 self.summary.windows = started
                 group.create_task(self._run_window(window))
@@ -353,8 +353,7 @@ class Trader:
         period_ns = self.config.engine.timer_ms * 1_000_000
         events = self._scratch
         while True:
-            now_ns = self.clock.now_ns()
-            await self.clock.sleep((period_ns - now_ns % period_ns) / NS)
+            await self._next_multiple(period_ns)
             self._check_entries()
             events.reset()
             events.add(EventKind.EV_TIMER, recv_ns=self.clock.now_ns())
@@ -390,9 +389,7 @@ class Trader:
     async def _tell_seconds(self) -> None:
         """Once a venue second: freshness and numbers of each live market, feed ages."""
         while True:
-            now_ns = self.clock.now_ns()
-            await self.clock.sleep((NS - now_ns % NS) / NS)
-            now_ns = self.clock.now_ns()
+            now_ns = await self._next_multiple(NS)
             spot, risk = self.engine.spot, self.engine.risk
             ages = {"spot": (now_ns - spot.data_ns) / NS, "oracle": (now_ns - spot.oracle_ns) / NS}
             for index, market in self.engine.markets.items():
@@ -449,9 +446,14 @@ class Trader:
         """A line for the operator."""
         self.inbox.notice(level, text, now_ns=self.clock.now_ns())
 
-    async def _sleep_until(self, at_ns: int) -> None:
-        wait_ns = at_ns - self.clock.now_ns()
-        if wait_ns > 0:
+    async def _next_multiple(self, period_ns: int) -> int:
+        """Sleep to the next multiple of a period; returns now, which is never before it."""
+        await self.sleep_until((self.clock.now_ns() // period_ns + 1) * period_ns)
+        return self.clock.now_ns()
+
+    async def sleep_until(self, at_ns: int) -> None:
+        """Sleep until venue time is at_ns; a loop timer that fires early is slept on."""
+        while (wait_ns := at_ns - self.clock.now_ns()) > 0:
             await self.clock.sleep(wait_ns / NS)
 
 
