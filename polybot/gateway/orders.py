@@ -194,7 +194,7 @@ def build_order(
             "timestamp": str(timestamp_ms),
             "expiration": str(plan.expiration_s),
             "metadata": ZERO_WORD,
-            "builder": ZERO_WORD,
+            "builder": "0x" + signer.builder.hex(),
             "signature": signed.signature,
         },
         "owner": api_key,

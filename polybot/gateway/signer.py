@@ -22,6 +22,7 @@ SIGNATURE_TYPES = (0, 1, 2, 3)
 _POLY_1271 = 3
 # Position ids of "Poly V2" live on another exchange (domain version 3): told by these zero bits.
 _V3_POSITION_MASK = ((1 << 64) - 1) << 40
+NO_BUILDER = bytes(32)  # orders without a builder code
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,28 @@ class SignedHash:
 class Signer:
     """Signs orders and logins of one account; raises SigningError for what it cannot sign."""
 
-    __slots__ = ("_chain_id", "_hashers", "_key", "address", "funder", "order_signer", "signature_type")
+    __slots__ = (
+        "_chain_id",
+        "_hashers",
+        "_key",
+        "address",
+        "builder",
+        "funder",
+        "order_signer",
+        "signature_type",
+    )
 
     def __init__(
-        self, private_key: bytes, venue: VenueConfig, *, signature_type: int = 0, funder: str = ""
+        self,
+        private_key: bytes,
+        venue: VenueConfig,
+        *,
+        signature_type: int = 0,
+        funder: str = "",
+        builder: bytes = NO_BUILDER,
     ) -> None:
+        """`builder` is the 32-byte builder code signed into every order."""
+        self.builder = builder
         self._key = _load_key(private_key)
         self._chain_id = venue.chain_id
         self.signature_type = signature_type
@@ -124,6 +142,7 @@ class Signer:
             signer=address_bytes(self.order_signer),
             signature_type=self.signature_type,
             chain_id=venue.chain_id,
+            builder=self.builder,
         )
 
 
