@@ -29,7 +29,7 @@ run: build  ## trade on the embedded venue (no account, key or network needed)
 
 demo: build  ## two fast windows against slow makers: orders, fills and a settlement within a minute
 	@echo "demo: the embedded venue's makers are seconds late ON PURPOSE, 20 times real speed; its profits are not real"
-	@$(PY) -m polybot +interval=5m risk=conservative venue.makers=slow venue.speed=20 venue.seed=7 run.markets=2 $(ARGS)
+	@$(PY) -m polybot +interval=5m risk=standard venue.makers=slow venue.speed=20 venue.seed=4 run.markets=2 $(ARGS)
 
 test: build $(STAMPS)/dev lint types  ## lint, types, layer and source checks, all tests
 	@$(PY) -m pytest -q -n $(PYTEST_WORKERS) --dist loadfile -m "not alone" $(ARGS)

@@ -107,6 +107,7 @@ class Trader:
         self.tally = FeedTally()
         self._make_feeds()
         self._cycles: dict[int, WindowCycle] = {}
+        self._fresh_second: dict[int, int] = {}  # the last second told fresh, by market
         self._next_index = 0
         self._group: asyncio.TaskGroup | None = None
         self._spawned: dict[asyncio.Task[None], None] = {}  # a dict keeps their order
@@ -327,6 +328,7 @@ class Trader:
         finally:
             if cycle.index is not None:
                 self._cycles.pop(cycle.index, None)
+                self._fresh_second.pop(cycle.index, None)
 
     def _first_window(self) -> Window:
         """The next window that can still be joined before it starts."""
@@ -355,10 +357,12 @@ class Trader:
         while True:
             await self._next_multiple(period_ns)
             self._check_entries()
+            now_ns = self.clock.now_ns()
             events.reset()
-            events.add(EventKind.EV_TIMER, recv_ns=self.clock.now_ns())
+            events.add(EventKind.EV_TIMER, recv_ns=now_ns)
             self._runner.feed(events)
             self._tell_changes()
+            self._tell_freshness(now_ns)
 
     def _check_entries(self) -> None:
         """Open or close entries as the gateway and the user channel stand."""
@@ -386,26 +390,37 @@ class Trader:
                 self.notice("WARNING", f"{name} halt {'set' if after else 'lifted'}")
         self._halts = halts
 
+    def _tell_freshness(self, now_ns: int) -> None:
+        """Tell each live market's freshness and numbers until its second is told fresh: once a second as a rule."""
+        spot, risk = self.engine.spot, self.engine.risk
+        second = now_ns // NS
+        for index, market in self.engine.markets.items():
+            if not market.start_ns <= now_ns < market.end_ns or self._fresh_second.get(index) == second:
+                continue
+            spot_fresh = now_ns - spot.data_ns <= risk.spot_max_age_ns
+            book_fresh = market.book.has_snapshot and now_ns - market.book_ns <= risk.stale_feed_ns
+            if spot_fresh and book_fresh:
+                self._fresh_second[index] = second
+            self.inbox.second(
+                index,
+                now_ns=now_ns,
+                spot_fresh=spot_fresh,
+                book_fresh=book_fresh,
+                spot=market.spot,
+                fair=market.fair_up if market.priced else float("nan"),
+                bid_ticks=market.best_bid(0),
+                ask_ticks=market.best_ask(0),
+            )
+
     async def _tell_seconds(self) -> None:
-        """Once a venue second: freshness and numbers of each live market, feed ages."""
+        """Once a venue second: feed ages, and what the feeds had to refuse."""
         while True:
             now_ns = await self._next_multiple(NS)
-            spot, risk = self.engine.spot, self.engine.risk
+            spot = self.engine.spot
             ages = {"spot": (now_ns - spot.data_ns) / NS, "oracle": (now_ns - spot.oracle_ns) / NS}
             for index, market in self.engine.markets.items():
-                if not market.start_ns <= now_ns < market.end_ns:
-                    continue
-                ages[f"book {index}"] = (now_ns - market.book_ns) / NS
-                self.inbox.second(
-                    index,
-                    now_ns=now_ns,
-                    spot_fresh=now_ns - spot.data_ns <= risk.spot_max_age_ns,
-                    book_fresh=market.book.has_snapshot and now_ns - market.book_ns <= risk.stale_feed_ns,
-                    spot=market.spot,
-                    fair=market.fair_up if market.priced else float("nan"),
-                    bid_ticks=market.best_bid(0),
-                    ask_ticks=market.best_ask(0),
-                )
+                if market.start_ns <= now_ns < market.end_ns:
+                    ages[f"book {index}"] = (now_ns - market.book_ns) / NS
             self.inbox.feed_ages(ages)
             for line in self.tally.news(now_ns):
                 self.notice("WARNING", line)
