@@ -22,7 +22,6 @@ from loguru import logger
 
 from polybot import __version__
 from polybot._fast.ring import CommandRing
-from polybot._fast.risk import Denial
 from polybot.clock import Clock, wall_clock
 from polybot.config import Config, FeedsConfig
 from polybot.errors import ConfigError, InvariantBroken, PolybotError, VenueError
@@ -37,7 +36,6 @@ from polybot.telemetry.inbox import TelemetryInbox
 from polybot.telemetry.log import configure_logging
 from polybot.telemetry.redact import Redactor
 from polybot.telemetry.thread import TelemetryThread
-from polybot.telemetry.writer import TelemetryWriter
 from polybot.trader import RunSummary, Trader, Wires
 from polybot.transport import Feed
 
@@ -167,18 +165,7 @@ async def _trade(place: _Place, http: AiohttpClient, redactor: Redactor) -> int:
         )
     )
     console.plain(place.facts)
-    strategies = trader.engine.strategies
-    writer = TelemetryWriter(
-        config.telemetry,
-        [strategy.name for strategy in strategies],
-        clock,
-        source=inbox,
-        console=console,
-        gates={strategy.name: strategy.gate_names for strategy in strategies},
-        denials=[denial.name for denial in Denial],
-        scrub=redactor.scrub,
-        on_error=_log_telemetry_error,
-    )
+    writer = trader.build_writer(console, redactor.scrub, on_error=_log_telemetry_error)
     thread = TelemetryThread(
         writer, on_error=_log_telemetry_error, every_s=config.telemetry.flush_ms / 1000.0
     )

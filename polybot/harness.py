@@ -14,7 +14,6 @@ from pathlib import Path
 
 from polybot._fast.event import CommandBuffer
 from polybot._fast.keccak import keccak_256
-from polybot._fast.risk import Denial
 from polybot.clock import VirtualClock
 from polybot.config import Config
 from polybot.gateway.signer import Signer, parse_private_key
@@ -129,7 +128,8 @@ async def _run(
         session_nonce=keccak_256(session_id.encode())[:16],
     )
     screen = io.StringIO()
-    writer = _writer(config, trader, clock, screen)
+    console = Console(screen, mode="plain", environ={}, scrub=Redactor().scrub, refresh_ms=1_000)
+    writer = trader.build_writer(console, Redactor().scrub, on_error=None)
     if prepare is not None:
         prepare(trader, venue)
     for at_s, call in during:
@@ -154,22 +154,6 @@ async def _run(
         out_dir=out_dir,
         trader=trader,
         venue=venue,
-    )
-
-
-def _writer(config: Config, trader: Trader, clock: VirtualClock, screen: io.StringIO) -> TelemetryWriter:
-    console = Console(screen, mode="plain", environ={}, scrub=Redactor().scrub, refresh_ms=1_000)
-    strategies = trader.engine.strategies
-    return TelemetryWriter(
-        config.telemetry,
-        [strategy.name for strategy in strategies],
-        clock,
-        source=trader.inbox,
-        console=console,
-        gates={strategy.name: strategy.gate_names for strategy in strategies},
-        denials=[denial.name for denial in Denial],
-        scrub=Redactor().scrub,
-        on_error=None,
     )
 
 

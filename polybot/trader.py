@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polybot._fast.event import CommandKind, EventBuffer, EventKind, FeedState, OperatorCode
+from polybot._fast.risk import Denial
 from polybot.assembly import build_engine
 from polybot.clock import Clock
 from polybot.config import Config
@@ -31,7 +32,9 @@ from polybot.market.discovery import Discovery
 from polybot.market.resolution import OutcomePoller
 from polybot.market.window import Window, window_at
 from polybot.runner import Runner
+from polybot.telemetry.console import Console
 from polybot.telemetry.inbox import TelemetryInbox
+from polybot.telemetry.writer import TelemetryWriter
 from polybot.transport import Feed, HttpClient
 
 __all__ = ["RunSummary", "Trader", "Wires"]
@@ -186,6 +189,23 @@ class Trader:
             cycle.feed.request_tick_refetch(market)
         else:
             cycle.feed.request_resync(market)
+
+    def build_writer(
+        self, console: Console, scrub: Callable[[str], str], *, on_error: Callable[[Exception], None] | None
+    ) -> TelemetryWriter:
+        """Make the writer of this run's telemetry, with the engine's own names; on_error None lets it raise."""
+        strategies = self.engine.strategies
+        return TelemetryWriter(
+            self.config.telemetry,
+            [strategy.name for strategy in strategies],
+            self.clock,
+            source=self.inbox,
+            console=console,
+            gates={strategy.name: strategy.gate_names for strategy in strategies},
+            denials=[denial.name for denial in Denial],
+            scrub=scrub,
+            on_error=on_error,
+        )
 
     # -- life -------------------------------------------------------------------------------------------------
 

@@ -23,9 +23,6 @@ from polybot._fast.strategy import Signal, Strategy, Trigger
 class Scripted(Strategy):
     """Signals whatever the test says, once per evaluation."""
 
-    def __new__(cls, *args, **kwargs):
-        return super().__new__(cls)
-
     def __init__(self, name="scripted", *, triggers=Trigger.ON_SPOT_TRADE, passive=False):
         super().__init__(name, gate_names=("armed",), triggers=triggers, passive=passive)
         self.say = None
