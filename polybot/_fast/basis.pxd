@@ -3,7 +3,6 @@ cimport cython
 from libc.stdint cimport int64_t
 
 cdef enum BasisLimit:
-    MIN_PAIRS = 5
     MAX_PAIRS = 1024         # 90 s of 1 Hz stamps is 90; above it the oldest pair goes
     MAX_SPOTS = 1024         # buckets of 20 ms: 20 s of history
 
@@ -14,11 +13,12 @@ ctypedef struct Stamped:
 
 @cython.final
 cdef class OracleBasis:
-    cdef readonly double beta                # rolling median of oracle - spot, USD; NaN below MIN_PAIRS
+    cdef readonly double beta                # rolling median of oracle - spot, USD; NaN below min_pairs
     cdef readonly double sd                  # robust sd of one difference, USD
     cdef readonly double variance            # sd^2, USD^2
     cdef readonly double var_ln              # variance of ln(spot + beta): PricingInput.var_basis
     cdef readonly int64_t pairs              # in the window
+    cdef readonly int64_t min_pairs          # below it there is no beta
     cdef readonly int64_t unpaired           # oracle prices without a spot price close enough in time
     cdef readonly int64_t ignored            # oracle prices repeated, out of order, far ahead of spot or no price
     cdef Stamped _spots[MAX_SPOTS]

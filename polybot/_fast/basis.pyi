@@ -3,7 +3,7 @@
 class OracleBasis:
     """Rolling median of oracle minus spot over window_s seconds of oracle stamps."""
 
-    def __init__(self, window_s: float = 90.0, lag_s: float = 0.0) -> None: ...
+    def __init__(self, window_s: float = 90.0, lag_s: float = 0.0, min_pairs: int = 5) -> None: ...
     def add_spot(self, price: float, now_ns: int) -> None:
         """Take one spot price (USD) at now_ns, venue time."""
 
@@ -18,7 +18,7 @@ class OracleBasis:
 
     @property
     def beta(self) -> float:
-        """Oracle minus spot in USD, NaN until five pairs are there."""
+        """Oracle minus spot in USD, NaN until min_pairs pairs are there."""
 
     @property
     def sd(self) -> float:
@@ -34,6 +34,8 @@ class OracleBasis:
 
     @property
     def pairs(self) -> int: ...
+    @property
+    def min_pairs(self) -> int: ...
     @property
     def unpaired(self) -> int: ...
     @property

@@ -2,7 +2,7 @@
 
 Owns a short history of spot, the pairs (oracle - spot at the oracle's stamp minus lag) of a rolling window, and
 their median (beta) with a robust deviation (1.4826 x median absolute deviation): one late or wild print moves neither.
-Beta is NaN until MIN_PAIRS pairs are there.  Oracle prices come once a second, so O(window) per price is free.
+Beta is NaN until min_pairs pairs are there.  Oracle prices come once a second, so O(window) per price is free.
 Must not read a clock: spot and oracle stamps are compared as given, both in venue time.  Called by the engine.
 """
 from libc.math cimport NAN, fabs, isfinite, isnan
@@ -22,11 +22,14 @@ cdef double MAD_TO_SD = 1.482602218505602
 cdef class OracleBasis:
     """Rolling median of oracle minus spot over window_s seconds of oracle stamps."""
 
-    def __cinit__(self, double window_s=90.0, double lag_s=0.0):
+    def __cinit__(self, double window_s=90.0, double lag_s=0.0, int64_t min_pairs=5):
         if not (window_s > 0.0 and isfinite(window_s)):
             raise ValueError(f"window_s must be positive, not {window_s}")
         if not isfinite(lag_s):
             raise ValueError(f"lag_s must be finite, not {lag_s}")
+        if not 1 <= min_pairs <= MAX_PAIRS:
+            raise ValueError(f"min_pairs must lie in [1, {<int> MAX_PAIRS}], not {min_pairs}")
+        self.min_pairs = min_pairs
         self._window_ns = <int64_t> (window_s * 1e9)
         self._lag_ns = <int64_t> (lag_s * 1e9)
         self._last_oracle_ns = -1
@@ -147,7 +150,7 @@ cdef class OracleBasis:
 
     cdef void _summarise(self) noexcept nogil:
         cdef int64_t n = self.pairs
-        if n < MIN_PAIRS:
+        if n < self.min_pairs:
             self.beta = self.sd = self.variance = self.var_ln = NAN
             return
         self.beta = 0.5 * (self._sorted[(n - 1) // 2] + self._sorted[n // 2])

@@ -1,8 +1,8 @@
 # The engine: events in, commands out. One owner, no clock, no I/O.
 from libc.stdint cimport int64_t
 
+from polybot._fast.account cimport Account
 from polybot._fast.event cimport CommandBuffer, Event, EventBuffer
-from polybot._fast.order cimport Order, Trade
 from polybot._fast.risk cimport Risk
 from polybot._fast.state cimport MarketState, SpotState
 from polybot._fast.strategy cimport Signal, Strategy
@@ -12,12 +12,8 @@ cdef class Engine:
     cdef readonly Risk risk
     cdef readonly list strategies
     cdef readonly dict markets
-    cdef readonly dict orders
-    cdef readonly list alerts
     cdef readonly int64_t now_ns
-    cdef readonly int64_t strays         # events for markets or orders we do not know
-    cdef readonly int64_t duplicates     # fills and updates that told nothing new
-    cdef readonly int64_t overfills
+    cdef readonly Account account
     cdef CommandBuffer out
     cdef list active
     cdef list pool
@@ -31,6 +27,7 @@ cdef class Engine:
     cdef int max_missing_s
     cdef int mismatch_limit
     cdef int64_t fresh_samples
+    cdef bint wants_any_book             # some strategy looks at other windows' books
 
     cpdef CommandBuffer process(self, EventBuffer events)
     cdef MarketState find(self, int index)
@@ -44,9 +41,9 @@ cdef class Engine:
     cdef int on_tick_size(self, const Event* e) except -1
     cdef int on_timer(self, int64_t now_ns) except -1
     cdef int on_strike(self, const Event* e) except -1
+    cdef int tend_orders(self, MarketState m, int64_t now_ns) except -1
     cdef int on_market_close(self, const Event* e) except -1
-    cdef int on_order_update(self, const Event* e) except -1
-    cdef int on_fill(self, const Event* e) except -1
+    cdef int on_order_news(self, const Event* e) except -1
     cdef int on_outcome(self, const Event* e) except -1
     cdef int on_feed_state(self, const Event* e) except -1
     cdef int on_operator(self, const Event* e) except -1
@@ -56,7 +53,4 @@ cdef class Engine:
     cdef int decide(self, MarketState m, int n, int64_t now_ns) except -1
     cdef int settle_sides(self, MarketState m, int n) noexcept
     cdef int dispatch(self, MarketState m, Signal s, int64_t now_ns) except -1
-    cdef int book_trade(self, MarketState m, Order o, Trade t, int sign) except -1
-    cdef int finish_order(self, MarketState m, Order o) except -1
-    cdef int settle_delta(self, MarketState m, int strategy, int64_t cost, int64_t payout, int64_t exposed) except -1
     cdef int64_t marked(self, MarketState m) noexcept

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from polybot._fast.account import Account
 from polybot._fast.event import CommandBuffer, EventBuffer
 from polybot._fast.order import Order
 from polybot._fast.risk import Risk
@@ -14,12 +15,8 @@ class Engine:
     risk: Risk
     strategies: list[Strategy]
     markets: dict[int, MarketState]
-    orders: dict[int, Order]
-    alerts: list[str]
     now_ns: int
-    strays: int
-    duplicates: int
-    overfills: int
+    account: Account
     def __init__(
         self,
         *,
@@ -36,6 +33,18 @@ class Engine:
         fresh_samples: int = 0,
         market_shrink: float = 0.0,
     ) -> None: ...
-    def open_market(self, index: int, spec: MarketSpec, *, order_seq_base: int) -> MarketState: ...
+    def open_market(
+        self, index: int, spec: MarketSpec, *, order_seq_base: int, observed: bool = False
+    ) -> MarketState: ...
+    @property
+    def orders(self) -> dict[int, Order]: ...
+    @property
+    def alerts(self) -> list[str]: ...
+    @property
+    def strays(self) -> int: ...
+    @property
+    def duplicates(self) -> int: ...
+    @property
+    def overfills(self) -> int: ...
     def drop_market(self, index: int) -> None: ...
     def process(self, events: EventBuffer) -> CommandBuffer: ...

@@ -11,25 +11,23 @@ strategy that raises is disabled and named in ``alerts``.  Called by the runner 
 from libc.math cimport isnan
 from libc.stdint cimport int64_t
 
+from polybot._fast.account cimport Account
 from polybot._fast.event cimport (
-    BUY, CMD_CANCEL_ALL, CMD_PLACE, CMD_REFETCH_TICK, CMD_RESYNC_BOOK, CMD_SIGNAL, DOWN, EV_BALANCE, EV_BOOK_DELTA, EV_BOOK_LEVEL, EV_BOOK_SNAPSHOT, EV_FEED_STATE,
-    EV_FILL,
-    EV_MARKET_CLOSE, EV_OPERATOR, EV_ORACLE_SPOT, EV_ORACLE_TWAP, EV_ORDER_UPDATE, EV_OUTCOME, EV_PUBLIC_QUOTE,
-    EV_SPOT_QUOTE, EV_SPOT_TRADE, EV_STRIKE, EV_TICK_SIZE, EV_TIMER, F_END, F_GAP, F_LOCAL, F_MAKER, F_SNAPSHOT, FEED_MARKET, FS_WITNESSED,
-    NO_MARKET, OP_FLATTEN, OP_HALT, OP_RESUME, OS_FILLED, OS_PARTIAL, OS_REJECTED, OS_SENT,
-    OS_UNKNOWN, TS_FAILED, UP, CommandBuffer, Event, EventBuffer,
+    CMD_CANCEL_ALL, CMD_PLACE, CMD_REFETCH_TICK, CMD_RESYNC_BOOK, CMD_SIGNAL, DOWN, EV_BALANCE, EV_BOOK_DELTA,
+    EV_BOOK_LEVEL, EV_BOOK_SNAPSHOT, EV_FEED_STATE, EV_FILL, EV_MARKET_CLOSE, EV_OPERATOR, EV_ORACLE_SPOT,
+    EV_ORACLE_TWAP, EV_ORDER_UPDATE, EV_OUTCOME, EV_PUBLIC_QUOTE, EV_SPOT_QUOTE, EV_SPOT_TRADE, EV_STRIKE,
+    EV_TICK_SIZE, EV_TIMER, F_END, F_GAP, F_SNAPSHOT, FEED_MARKET, FS_WITNESSED, NO_MARKET, OP_FLATTEN, OP_HALT,
+    OP_RESUME, OS_UNKNOWN, UP, CommandBuffer, Event, EventBuffer,
 )
-from polybot._fast.fees cimport notional_micro_usd, taker_fee_micro_usd
-from polybot._fast.order cimport Order, Trade, rank
-from polybot._fast.records cimport emit, record_diagnostic, record_fill, record_order, record_settlement, record_signal
+from polybot._fast.order cimport Order
+from polybot._fast.records cimport emit, record_diagnostic, record_signal
 from polybot._fast.risk cimport (
     BOOK_CROSSED, DECONFLICTED, DISPATCHED, HOUSE_SIDE, MARKET_CLOSING, MARKET_NOT_OPEN, NO_BOOK, NO_PRICE, NOT_WARM,
-    PAIR_COST, STALE_ORACLE, STRIKE_UNKNOWN, Risk, at_risk, open_order_reason, pair_too_dear,
+    OBSERVED, PAIR_COST, STALE_ORACLE, STRIKE_UNKNOWN, Risk, open_order_reason, pair_too_dear,
 )
 from polybot._fast.state cimport DOWN_SLOT, MAX_STRATEGIES, UP_SLOT, MarketState, SpotState
-from polybot._fast.strategy cimport ON_BOOK, ON_SPOT_TRADE, Signal, Strategy
+from polybot._fast.strategy cimport ON_ANY_BOOK, ON_BOOK, ON_SPOT_TRADE, Signal, Strategy
 
-cdef int64_t MICRO = 1_000_000
 cdef int64_t NS = 1_000_000_000
 
 
@@ -64,20 +62,24 @@ cdef class Engine:
         self.fresh_samples = fresh_samples
         self.market_shrink = market_shrink
         self.markets = {}
-        self.orders = {}
         self.active = []
-        self.alerts = []
         self.out = CommandBuffer()
+        self.account = Account(risk, self.out)
+        self.wants_any_book = any((<Strategy> s).triggers & ON_ANY_BOOK for s in self.strategies)
         self.pool = [Signal() for _ in range(MAX_STRATEGIES)]
 
     # -- side records -----------------------------------------------------------------------------------------
 
-    def open_market(self, int index, spec, *, int64_t order_seq_base) -> MarketState:
-        """Hand over one market's metadata (MarketSpec); order ids of that market count up from order_seq_base."""
+    def open_market(self, int index, spec, *, int64_t order_seq_base, bint observed=False) -> MarketState:
+        """Hand over one market's metadata (MarketSpec); order ids of that market count up from order_seq_base.
+
+        An observed market is priced and followed for other windows' sake and never traded.
+        """
         if index in self.markets or not 0 <= index < NO_MARKET:
             raise ValueError(f"market index {index} is taken or out of range")
         state = MarketState(index, spec, order_seq_base=order_seq_base, bankroll_usd=self.risk.bankroll_usd * 1e-6,
-                            shrink=self.market_shrink)
+                            shrink=self.market_shrink, lag_s=self.oracle_lag_s, tau_shift_s=self.tau_shift_s,
+                            observed=observed, siblings=self.active)
         (<MarketState> state).fresh_left = self.fresh_samples
         self.markets[index] = state
         self.active.append(state)
@@ -89,15 +91,37 @@ cdef class Engine:
         Room that orders without a last word still hold is given back, and said: nothing could do it later.
         """
         cdef MarketState m = self.markets[index]
-        cdef Order o
         if not m.settled and (m.shares[UP_SLOT] or m.shares[DOWN_SLOT] or m.cost_usd[UP_SLOT] or m.cost_usd[DOWN_SLOT]):
             raise ValueError(f"market {index} holds a position that is not settled")
-        for o in m.open_orders:
-            self.risk.hold(o.strategy, -o.reserved_usd)
-            self.alerts.append(f"order {o.seq}: its market is forgotten before its last word (status {o.status})")
+        self.account.forget_market(m)
         del self.markets[index]
         self.active.remove(m)
-        self.orders = {seq: o for seq, o in self.orders.items() if (<Order> o).market != index}
+
+    # What became of our orders, as Python reads it.
+    @property
+    def orders(self) -> dict:
+        """Every order of a live market by its order_seq."""
+        return self.account.orders
+
+    @property
+    def alerts(self) -> list:
+        """What a person should read; whoever tells it empties the list."""
+        return self.account.alerts
+
+    @property
+    def strays(self) -> int:
+        """Events for markets or orders we do not know."""
+        return self.account.strays
+
+    @property
+    def duplicates(self) -> int:
+        """Fills and updates that told nothing new."""
+        return self.account.duplicates
+
+    @property
+    def overfills(self) -> int:
+        """Fills beyond what was ordered."""
+        return self.account.overfills
 
     # -- events -----------------------------------------------------------------------------------------------
 
@@ -119,7 +143,7 @@ cdef class Engine:
     cdef int apply(self, const Event* e) except -1:
         cdef int kind = e.kind
         if e.recv_ns > self.now_ns:
-            self.now_ns = e.recv_ns
+            self.now_ns = self.account.now_ns = e.recv_ns
         if kind == EV_SPOT_TRADE:
             return self.on_spot_trade(e)
         if kind == EV_BOOK_LEVEL or kind == EV_BOOK_DELTA or kind == EV_BOOK_SNAPSHOT:
@@ -141,10 +165,8 @@ cdef class Engine:
         cdef int kind = e.kind
         if kind == EV_PUBLIC_QUOTE:
             return self.on_quote(e)
-        if kind == EV_ORDER_UPDATE:
-            return self.on_order_update(e)
-        if kind == EV_FILL:
-            return self.on_fill(e)
+        if kind == EV_ORDER_UPDATE or kind == EV_FILL:
+            return self.on_order_news(e)
         if kind == EV_TICK_SIZE:
             return self.on_tick_size(e)
         if kind == EV_STRIKE:
@@ -183,7 +205,7 @@ cdef class Engine:
     cdef int on_book(self, const Event* e) except -1:
         cdef MarketState m = self.find(e.market)
         if m is None:
-            self.strays += 1
+            self.account.strays += 1
         else:
             m.book.apply(e)
             m.dirty = True
@@ -199,8 +221,14 @@ cdef class Engine:
     cdef int on_message_end(self, int64_t now_ns) except -1:
         """A venue message is complete: check the books it touched, then ask the strategies once per market."""
         cdef MarketState m
+        cdef int any_book = 0
+        if self.wants_any_book:
+            for m in self.active:
+                any_book |= ON_ANY_BOOK if m.dirty else 0
         for m in self.active:
             if not m.dirty:
+                if any_book and not m.closed:
+                    self.evaluate(m, ON_ANY_BOOK, now_ns)
                 continue
             m.dirty = False
             m.book_ns = now_ns
@@ -215,7 +243,7 @@ cdef class Engine:
                 m.tick_refetch = False           # a snapshot with all levels on its tick is an answer
             m.renewed = False
             if not m.closed:
-                self.evaluate(m, ON_BOOK, now_ns)
+                self.evaluate(m, ON_BOOK | any_book, now_ns)
         return 0
 
     cdef int check_told(self, MarketState m) except -1:
@@ -240,7 +268,7 @@ cdef class Engine:
         """The venue's own best prices: a check on our book, not a source of it."""
         cdef MarketState m = self.find(e.market)
         if m is None:
-            self.strays += 1
+            self.account.strays += 1
         else:
             m.told_outcome, m.told_bid, m.told_ask = e.outcome, <int> e.x, <int> e.y
             m.dirty = True
@@ -249,7 +277,7 @@ cdef class Engine:
     cdef int on_tick_size(self, const Event* e) except -1:
         cdef MarketState m = self.find(e.market)
         if m is None:
-            self.strays += 1
+            self.account.strays += 1
         elif e.i > 0:
             m.tick_refetch = False
             m.book.set_tick_size(e.i)
@@ -267,6 +295,8 @@ cdef class Engine:
         self.risk.roll(now_ns)
         for m in self.active:
             marked += self.marked(m)
+            if m.open_orders and not m.closed:
+                self.tend_orders(m, now_ns)
         self.risk.marked_usd = marked
         self.risk.check_halts()
         if now_ns >= self.next_diagnostic_ns:
@@ -276,6 +306,12 @@ cdef class Engine:
                     m.block_reason = self.pregate(m, now_ns)
                     record_diagnostic(self.out, m, self.spot, self.strategies, now_ns)
         return 0
+
+    cdef int tend_orders(self, MarketState m, int64_t now_ns) except -1:
+        """Cancel resting orders whose time is up, and all of them where nothing new might be placed either."""
+        cdef bint stopped = self.pregate(m, now_ns) != DISPATCHED
+        stopped = stopped or self.risk._check_portfolio(m, self.spot, False, now_ns) != DISPATCHED
+        return self.account.cancel_resting(m, now_ns, stopped)
 
     cdef int64_t marked(self, MarketState m) noexcept:
         """Mark minus cost of the open position in micro-USD: at mid, else at our fair, else at cost."""
@@ -294,7 +330,7 @@ cdef class Engine:
     cdef int on_strike(self, const Event* e) except -1:
         cdef MarketState m = self.find(e.market)
         if m is None or not e.x > 0.0:
-            self.strays += 1
+            self.account.strays += 1
             return 0
         m.strike = e.x
         m.strike_var = e.y
@@ -306,7 +342,7 @@ cdef class Engine:
         """The window ended: nothing is asked any more; what rests is cancelled."""
         cdef MarketState m = self.find(e.market)
         if m is None:
-            self.strays += 1
+            self.account.strays += 1
             return 0
         m.closed = True
         if m.open_orders:
@@ -336,6 +372,8 @@ cdef class Engine:
 
     cdef int pregate(self, MarketState m, int64_t now_ns) noexcept:
         """The gates no strategy may skip; DISPATCHED when the market can be traded now."""
+        if m.observed:
+            return OBSERVED
         if now_ns < m.start_ns:
             return MARKET_NOT_OPEN
         if now_ns >= m.end_ns - self.end_guard_ns:
@@ -348,7 +386,7 @@ cdef class Engine:
             return BOOK_CROSSED
         if isnan(self.spot.sigma) or m.fresh_left > 0:
             return NOT_WARM
-        if not m.reprice(self.spot, now_ns, self.oracle_lag_s, self.tau_shift_s):
+        if not m.reprice(self.spot, now_ns):
             return NOT_WARM if isnan(m.spot) else NO_PRICE
         if m.missing_s > self.max_missing_s:
             return STALE_ORACLE
@@ -362,6 +400,8 @@ cdef class Engine:
         if m.block_reason != DISPATCHED:
             m.blocked[m.block_reason] += 1
             return 0
+        if m.open_orders:
+            self.account.cancel_resting(m, now_ns, False)
         for strategy in self.strategies:
             if strategy.enabled and strategy.triggers & trigger:
                 signal = <Signal> self.pool[n]
@@ -379,7 +419,7 @@ cdef class Engine:
             return 1
         except Exception as error:
             strategy.disable()
-            self.alerts.append(f"strategy {strategy.name} raised {type(error).__name__}: {error}; disabled")
+            self.account.alerts.append(f"strategy {strategy.name} raised {type(error).__name__}: {error}; disabled")
             return 0
 
     cdef int decide(self, MarketState m, int n, int64_t now_ns) except -1:
@@ -433,156 +473,37 @@ cdef class Engine:
         return 0
 
     cdef int dispatch(self, MarketState m, Signal s, int64_t now_ns) except -1:
-        cdef Order o = Order()
-        cdef Strategy strategy = <Strategy> self.strategies[s.strategy]
-        o.seq = m.order_seq_next
-        m.order_seq_next += 1
-        o.market, o.strategy, o.outcome, o.side = m.index, s.strategy, s.outcome, s.side
-        o.order_type, o.price_ticks, o.shares, o.status = s.order_type, s.price_ticks, s.shares, OS_SENT
-        o.dispatched_ns = now_ns
-        o.previous_dispatch_ns = m.last_dispatch_ns[s.strategy]
-        o.counted = True
-        if not s.post_only and m.fees_enabled:
-            o.unit_fee_ppm = taker_fee_micro_usd(MICRO, s.price_ticks, m.fee_rate_ppm, m.fee_exponent) + 10
-        o.reserved_usd = o.reserve()
-        self.risk.hold(o.strategy, o.reserved_usd)
-        self.orders[o.seq] = o
-        m.open_orders.append(o)
-        m.order_count[s.strategy] += 1
-        m.last_dispatch_ns[s.strategy] = now_ns
-        m.dispatched[s.strategy] += 1
-        if m.house < 0 and not strategy.passive and s.confidence >= self.house_confidence_min:
+        """Open the order, set the house when an active strategy is the first, and say so."""
+        cdef Order o = self.account.open_order(m, s, now_ns)
+        if m.house < 0 and not self._passive(s) and s.confidence >= self.house_confidence_min:
             m.house = s.outcome
         record_signal(self.out, m, s, CMD_SIGNAL, o.seq, now_ns)
         return record_signal(self.out, m, s, CMD_PLACE, o.seq, now_ns)
 
-    # -- orders and fills -------------------------------------------------------------------------------------
 
-    cdef int on_order_update(self, const Event* e) except -1:
-        cdef Order o = self.orders.get(e.seq)
-        cdef MarketState m
-        cdef int status = <int> e.i
-        if o is None or not 0 <= status <= OS_UNKNOWN:
-            self.strays += 1
+    # -- our orders -------------------------------------------------------------------------------------------
+
+    cdef int on_order_news(self, const Event* e) except -1:
+        """An update or a fill of one of our orders; of one we do not know it is counted, and a fill is told."""
+        cdef Order o = self.account.orders.get(e.seq)
+        if e.kind == EV_FILL:
+            if o is None or e.j <= 0 or not 0 < e.i < 10_000:
+                self.account.strays += 1
+                self.account.alerts.append(f"a fill of order {e.seq} cannot be booked: {e.j} micro-shares at {e.i} ticks")
+                return 0
+            return self.account.on_fill(self.find(o.market), o, e)
+        if o is None or not 0 <= e.i <= OS_UNKNOWN:
+            self.account.strays += 1
             return 0
-        m = self.find(o.market)
-        if e.j > o.matched:
-            o.matched = e.j
-        elif o.terminal() or (rank(status) <= rank(o.status) and o.status != OS_UNKNOWN):
-            self.duplicates += 1
-            return 0
-        if not o.terminal() and (rank(status) > rank(o.status) or o.status == OS_UNKNOWN):
-            o.status = status
-            if status == OS_FILLED and e.j < 0:
-                o.matched = o.shares             # how much was not told: all of it, until fills say otherwise
-            if status == OS_REJECTED and e.flags & F_LOCAL and m.last_dispatch_ns[o.strategy] == o.dispatched_ns:
-                # Refused before it reached the venue: the cooldown runs from the dispatch before.
-                m.last_dispatch_ns[o.strategy] = o.previous_dispatch_ns
-        return self.finish_order(m, o)
-
-    cdef int finish_order(self, MarketState m, Order o) except -1:
-        """After any change: reservation, order count, open list, and a record."""
-        cdef int64_t reserve
-        if o.filled >= o.shares and not o.terminal():
-            o.status = OS_FILLED
-        elif o.filled > 0 and not o.terminal() and o.status != OS_UNKNOWN and rank(o.status) < rank(OS_PARTIAL):
-            o.status = OS_PARTIAL
-        reserve = o.reserve()
-        self.risk.hold(o.strategy, reserve - o.reserved_usd)
-        o.reserved_usd = reserve
-        if o.terminal() and o.counted and o.filled == 0 and o.matched == 0:
-            o.counted = False
-            m.order_count[o.strategy] -= 1
-        if o.terminal() and o.outstanding() == 0:
-            if o in m.open_orders:
-                m.open_orders.remove(o)
-        elif o not in m.open_orders:
-            m.open_orders.append(o)
-        return record_order(self.out, o, self.now_ns)
-
-    cdef int on_fill(self, const Event* e) except -1:
-        cdef Order o = self.orders.get(e.seq)
-        cdef MarketState m
-        cdef Trade t
-        cdef int64_t key = <int64_t> e.y
-        cdef int status = <int> e.x
-        if o is None or e.j <= 0 or not 0 < e.i < 10_000:
-            self.strays += 1
-            self.alerts.append(f"a fill of order {e.seq} cannot be booked: {e.j} micro-shares at {e.i} ticks")
-            return 0
-        m = self.find(o.market)
-        t = o.trades.get(key)
-        if t is None:
-            t = Trade()
-            t.price_ticks, t.shares, t.status = <int> e.i, e.j, status
-            t.maker = (e.flags & F_MAKER) != 0
-            if not t.maker and m.fees_enabled and m.fee_rate_ppm > 0:
-                t.fee_usd = taker_fee_micro_usd(t.shares, t.price_ticks, m.fee_rate_ppm, m.fee_exponent)
-            t.cost_usd = notional_micro_usd(t.shares, t.price_ticks)
-            t.cost_usd = t.cost_usd + t.fee_usd if o.side == BUY else t.fee_usd - t.cost_usd
-            o.trades[key] = t
-            if status != TS_FAILED:
-                self.book_trade(m, o, t, 1)
-            else:
-                o.matched = max(o.filled, o.matched - t.shares)      # a match that comes to nothing
-        elif status <= t.status:
-            self.duplicates += 1
-            return 0
-        else:
-            t.status = status
-            if status == TS_FAILED:
-                self.book_trade(m, o, t, -1)
-        record_fill(self.out, o, t, key, self.now_ns)
-        return self.finish_order(m, o)
-
-    cdef int book_trade(self, MarketState m, Order o, Trade t, int sign) except -1:
-        """Book (sign 1) or reverse (sign -1) a trade: position, cost, exposure; after settlement also the PnL."""
-        cdef int64_t shares = t.shares * sign, cost = t.cost_usd * sign
-        cdef int64_t held = shares if o.side == BUY else -shares
-        cdef int64_t exposed = at_risk(m.strat_cost_usd[o.strategy] + cost) - at_risk(m.strat_cost_usd[o.strategy])
-        o.filled += shares
-        if o.filled > o.shares:
-            self.overfills += 1
-            self.alerts.append(f"order {o.seq}: filled {o.filled} of {o.shares} micro-shares")
-        if o.filled > o.matched:
-            o.matched = o.filled
-        elif sign < 0:
-            o.matched -= t.shares
-        m.shares[o.outcome] += held
-        m.cost_usd[o.outcome] += cost
-        m.fees_usd += t.fee_usd * sign
-        m.strat_shares[o.strategy][o.outcome] += held
-        m.strat_cost_usd[o.strategy] += cost
-        m.strat_fees_usd[o.strategy] += t.fee_usd * sign
-        self.risk.book_cost(o.strategy, exposed, cost)
-        if m.settled:
-            self.settle_delta(m, o.strategy, cost, held if o.outcome == m.outcome else 0, exposed)
-        return 0
-
-    # -- settlement -------------------------------------------------------------------------------------------
+        return self.account.on_order_update(self.find(o.market), o, e)
 
     cdef int on_outcome(self, const Event* e) except -1:
-        """The venue published the winner: book each strategy's PnL, once."""
+        """The venue published the winner: settle."""
         cdef MarketState m = self.find(e.market)
-        cdef int s
-        if m is None or m.settled or e.outcome > DOWN:
-            self.duplicates += m is not None and m.settled
-            self.strays += m is None or not m.settled
+        if m is None:
+            self.account.strays += 1
             return 0
-        m.outcome = e.outcome
-        m.settled = True
-        m.closed = True
-        for s in range(len(self.strategies)):
-            if m.strat_cost_usd[s] != 0 or m.strat_shares[s][UP_SLOT] != 0 or m.strat_shares[s][DOWN_SLOT] != 0:
-                self.settle_delta(m, s, m.strat_cost_usd[s], m.strat_shares[s][m.outcome], at_risk(m.strat_cost_usd[s]))
-        return 0
-
-    cdef int settle_delta(self, MarketState m, int strategy, int64_t cost, int64_t payout, int64_t exposed) except -1:
-        """Realise what changed; the record tells the whole, so that the latest one always counts."""
-        cdef int64_t paid = m.strat_cost_usd[strategy], won = m.strat_shares[strategy][m.outcome]
-        self.risk.roll(self.now_ns)              # a result of the first instant of a day is that day's
-        self.risk.realise(strategy, payout - cost, exposed)
-        return record_settlement(self.out, m, strategy, self.now_ns, paid, won)
+        return self.account.on_outcome(m, e.outcome)
 
 
 def _score(Signal s) -> float:

@@ -14,6 +14,10 @@ cdef class Order:
     cdef readonly int64_t filled         # booked from fills, micro-shares
     cdef readonly int status
     cdef readonly int64_t dispatched_ns
+    cdef readonly bint post_only
+    cdef readonly int64_t expires_ns     # cancelled by us from then on, 0: never
+    cdef readonly double cancel_edge     # cancelled by us when fair - price falls below it, NaN: never
+    cdef int64_t cancel_ns               # not to be cancelled (again) before
     cdef readonly int64_t reserved_usd   # exposure this order still holds, micro-USD
     cdef int64_t unit_fee_ppm            # fee at the limit price, micro-USD per share
     cdef int64_t previous_dispatch_ns
@@ -21,6 +25,7 @@ cdef class Order:
     cdef dict trades                     # trade key -> Trade
     cdef bint terminal(self) noexcept
     cdef int64_t outstanding(self) noexcept
+    cdef bint rests(self) noexcept
     cdef int64_t reserve(self) noexcept
 
 cdef class Trade:

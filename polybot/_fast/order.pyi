@@ -21,6 +21,9 @@ class Order:
     filled: int
     status: int
     dispatched_ns: int
+    post_only: bool
+    expires_ns: int
+    cancel_edge: float
     reserved_usd: int
     @property
     def is_open(self) -> bool: ...

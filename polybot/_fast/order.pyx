@@ -9,10 +9,11 @@ venue had matched may still receive the fills of that match):
 Trades: MATCHED -> MINED -> (RETRYING) -> CONFIRMED | FAILED; forward only, FAILED reverses once.
 Must not decide: the engine drives it, risk reads ``reserve``.
 """
+from libc.math cimport NAN
 from libc.stdint cimport int64_t
 
 from polybot._fast.event cimport (
-    OS_CANCELED, OS_CANCEL_SENT, OS_DELAYED, OS_EXPIRED, OS_FILLED, OS_LIVE, OS_MATCHED, OS_NEW, OS_PARTIAL,
+    FAK, FOK, OS_CANCELED, OS_CANCEL_SENT, OS_DELAYED, OS_EXPIRED, OS_FILLED, OS_LIVE, OS_MATCHED, OS_NEW, OS_PARTIAL,
     OS_REJECTED, OS_SENT, OS_UNKNOWN, TS_CONFIRMED,
 )
 from polybot._fast.fees cimport notional_micro_usd
@@ -50,6 +51,7 @@ cdef class Order:
 
     def __init__(self):
         self.trades = {}
+        self.cancel_edge = NAN
 
     cdef bint terminal(self) noexcept:
         return RANK[self.status] == 9
@@ -62,6 +64,10 @@ cdef class Order:
         if RANK[self.status] == 9:
             most = self.matched if self.matched > self.filled else self.filled
         return most - self.filled if most > self.filled else 0
+
+    cdef bint rests(self) noexcept:
+        """True for an order that stays in the book by itself, as far as we know."""
+        return self.order_type != FAK and self.order_type != FOK and not self.terminal() and self.status != OS_UNKNOWN
 
     cdef int64_t reserve(self) noexcept:
         """Micro-USD at risk in what may still fill, at the limit price, fee included, rounded up."""

@@ -42,6 +42,7 @@ cpdef enum Denial:
     BOOK_CROSSED = 33
     NO_BOOK = 34
     HARD_CEILING = 35
+    OBSERVED = 36
 
 cdef int open_order_reason(MarketState m, Signal s) noexcept
 cdef bint pair_too_dear(MarketState m, Signal s) noexcept

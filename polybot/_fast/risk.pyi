@@ -42,6 +42,7 @@ class Denial(IntEnum):
     BOOK_CROSSED = 33
     NO_BOOK = 34
     HARD_CEILING = 35
+    OBSERVED = 36
 
 class Risk:
     bankroll_usd: int

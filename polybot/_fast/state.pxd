@@ -93,6 +93,10 @@ cdef class MarketState:
     cdef readonly double tau_s
     cdef readonly int missing_s          # unobserved seconds inside the averaging window
     cdef readonly double bankroll_usd
+    cdef readonly bint observed          # followed for other windows' sake, never traded
+    cdef readonly list siblings          # every live window of the asset, this one included; the engine's own list
+    cdef double lag_s                    # the published average ends so long before its stamp
+    cdef double tau_shift_s
     cdef readonly double shrink          # weight of the market's mid in q, 0: the model alone
     cdef PricingInput inp
     cdef Pricing px                      # the shared pricing context of this message
@@ -123,11 +127,11 @@ cdef class MarketState:
     cdef int64_t order_seq_next
     cdef int64_t blocked[64]             # evaluations that no strategy was asked, by Denial
 
-    cdef bint reprice(self, SpotState spot, int64_t now_ns, double lag_s, double tau_shift_s) noexcept
+    cdef bint reprice(self, SpotState spot, int64_t now_ns) noexcept
     cdef double fair_at_spot(self, double exchange_spot, double beta, int outcome) noexcept
     cdef double fee_per_share(self, double price) noexcept
     cdef void _forget_gates(self) noexcept
-    cdef void _lock_window(self, SpotState spot, int64_t now_ns, double lag_s) noexcept
+    cdef void _lock_window(self, SpotState spot) noexcept
     cdef void note_quote(self, double exchange_spot) noexcept
     cdef double q(self, int outcome) noexcept
     cdef double shrunk(self, double p_up, int outcome) noexcept

@@ -77,6 +77,8 @@ class MarketState:
     tau_s: float
     missing_s: int
     bankroll_usd: float
+    observed: bool
+    siblings: list["MarketState"]
     shrink: float
     order_count: list[int]
     strat_cost_usd: list[int]
@@ -88,7 +90,17 @@ class MarketState:
     mismatches: int
     resyncs: int
     def __init__(
-        self, index: int, spec: MarketSpec, *, order_seq_base: int, bankroll_usd: float, shrink: float = 0.0
+        self,
+        index: int,
+        spec: MarketSpec,
+        *,
+        order_seq_base: int,
+        bankroll_usd: float,
+        shrink: float = 0.0,
+        lag_s: float = 0.0,
+        tau_shift_s: float = 0.0,
+        observed: bool = False,
+        siblings: list["MarketState"] | None = None,
     ) -> None: ...
     @property
     def priced(self) -> bool: ...

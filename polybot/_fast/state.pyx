@@ -128,7 +128,8 @@ cdef class SpotState:
 cdef class MarketState:
     """One window: metadata, strike, book, position, statistics and the pricing context of the last message."""
 
-    def __init__(self, int index, spec, *, int64_t order_seq_base, double bankroll_usd, double shrink=0.0):
+    def __init__(self, int index, spec, *, int64_t order_seq_base, double bankroll_usd, double shrink=0.0,
+                 double lag_s=0.0, double tau_shift_s=0.0, bint observed=False, list siblings=None):
         if spec.rule not in RULES:
             raise ValueError(f"unknown resolution rule {spec.rule!r}")
         self.index = index
@@ -148,6 +149,10 @@ cdef class MarketState:
         self.order_seq_next = order_seq_base
         self.bankroll_usd = bankroll_usd
         self.shrink = shrink
+        self.lag_s = lag_s
+        self.tau_shift_s = tau_shift_s
+        self.observed = observed
+        self.siblings = [self] if siblings is None else siblings
         self.quote_spot[UP_SLOT] = self.quote_spot[DOWN_SLOT] = NAN
         self.quote_ask[UP_SLOT] = self.quote_ask[DOWN_SLOT] = -1
         self.open_orders = []
@@ -198,7 +203,7 @@ cdef class MarketState:
                 self.quote_ask[outcome] = ask
                 self.quote_spot[outcome] = exchange_spot
 
-    cdef bint reprice(self, SpotState spot, int64_t now_ns, double lag_s, double tau_shift_s) noexcept:
+    cdef bint reprice(self, SpotState spot, int64_t now_ns) noexcept:
         """Fill the shared pricing context for now; False when there is no price (px.status says why)."""
         cdef double beta = 0.0, var_basis = 0.0
         if self.rule != RULE_CANDLE:
@@ -209,11 +214,11 @@ cdef class MarketState:
         self.tau_s = (self.end_ns - now_ns) * 1e-9
         self.inp.rule = self.rule
         self.inp.w_s = self.twap_window_s
-        self.inp.lag_s = lag_s if self.rule == RULE_TWAP else 0.0
+        self.inp.lag_s = self.lag_s if self.rule == RULE_TWAP else 0.0
         self.inp.s = self.spot
         self.inp.k = self.strike
         self.inp.sigma = spot.sigma
-        self.inp.tau_s = self.tau_s + tau_shift_s
+        self.inp.tau_s = self.tau_s + self.tau_shift_s
         self.inp.locked_sum = 0.0
         self.inp.var_locked = 0.0
         self.inp.var_basis = var_basis
@@ -222,19 +227,19 @@ cdef class MarketState:
         self.inp.sd_x = 0.0
         self.missing_s = 0
         if self.rule == RULE_TWAP:
-            self._lock_window(spot, now_ns, lag_s)
+            self._lock_window(spot)
         return price_binary(&self.inp, &self.px) == PRICE_OK
 
-    cdef void _lock_window(self, SpotState spot, int64_t now_ns, double lag_s) noexcept:
+    cdef void _lock_window(self, SpotState spot) noexcept:
         """Inside the averaging window: what is already averaged, and the variance of seconds never seen."""
-        cdef double u = self.inp.tau_s - lag_s, elapsed, missing
+        cdef double u = self.inp.tau_s - self.lag_s, elapsed, missing
         cdef int64_t first, whole
         cdef int unseen = 0
         u = u if u > 0.0 else 0.0
         elapsed = self.twap_window_s - u
         if elapsed <= 0.0:
             return
-        first = self.end_ns // NS - <int64_t> (lag_s + 0.5) - <int64_t> self.twap_window_s + 1
+        first = self.end_ns // NS - <int64_t> (self.lag_s + 0.5) - <int64_t> self.twap_window_s + 1
         whole = <int64_t> elapsed
         self.inp.locked_sum = spot.locked_sum(first, first + whole - 1, self.spot, &unseen)
         self.inp.locked_sum += (elapsed - whole) * self.spot

@@ -6,6 +6,7 @@ from polybot._fast.state cimport MarketState, SpotState
 cpdef enum Trigger:
     ON_SPOT_TRADE = 1
     ON_BOOK = 2
+    ON_ANY_BOOK = 4              # a book of any live window of the asset, observed ones included
 
 cdef class Signal:
     cdef public int outcome
@@ -19,6 +20,8 @@ cdef class Signal:
     cdef public double edge              # fair - price - fee, per share
     cdef public double confidence
     cdef public double size_frac         # of bankroll
+    cdef public int64_t life_ns          # a resting order is cancelled by us after so long, 0: at the end of the window
+    cdef public double cancel_edge       # ... and as soon as fair - price falls below this, NaN: never
     cdef int strategy
     cdef int reason
     cdef void copy_from(self, Signal other) noexcept
@@ -47,3 +50,4 @@ cdef class Strategy:
     cdef bint gate_flag(self, int number, bint ok) noexcept
     cdef bint size_taker(self, MarketState market, Signal signal, int outcome, double cap, double min_edge) noexcept
     cdef double taker_edge(self, MarketState market, int outcome) noexcept
+    cdef bint size_maker(self, MarketState market, Signal signal, int outcome, int price_ticks, double cap) noexcept

@@ -8,6 +8,7 @@ from polybot._fast.state import MarketState, SpotState
 class Trigger(IntEnum):
     ON_SPOT_TRADE = 1
     ON_BOOK = 2
+    ON_ANY_BOOK = 4
 
 class Signal:
     outcome: int
@@ -21,6 +22,8 @@ class Signal:
     edge: float
     confidence: float
     size_frac: float
+    life_ns: int
+    cancel_edge: float
     def __init__(self) -> None: ...
 
 class Strategy:
@@ -52,5 +55,8 @@ class Strategy:
     def check_flag(self, number: int, ok: bool) -> bool: ...
     def size_buy(
         self, market: MarketState, signal: Signal, outcome: int, cap: float, min_edge: float
+    ) -> bool: ...
+    def size_rest(
+        self, market: MarketState, signal: Signal, outcome: int, price_ticks: int, cap: float
     ) -> bool: ...
     def edge_at_ask(self, market: MarketState, outcome: int) -> float: ...

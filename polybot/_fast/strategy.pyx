@@ -11,7 +11,7 @@ unchanged in live, paper, backtest and replay.  Must not keep state between call
 from libc.math cimport NAN, fmin, isnan
 from libc.stdint cimport int64_t
 
-from polybot._fast.event cimport BUY, FAK, FOK
+from polybot._fast.event cimport BUY, FAK, FOK, GTC
 from polybot._fast.pricing cimport half_kelly
 from polybot._fast.state cimport (
     GATE_AT_LEAST, GATE_AT_MOST, GATE_BLOCKED, GATE_FLAG, GATE_NOT_REACHED, GATE_PASSED, MAX_GATES, MAX_STRATEGIES,
@@ -40,6 +40,8 @@ cdef class Signal:
         self.edge = other.edge
         self.confidence = other.confidence
         self.size_frac = other.size_frac
+        self.life_ns = other.life_ns
+        self.cancel_edge = other.cancel_edge
         self.strategy = other.strategy
         self.reason = other.reason
 
@@ -49,7 +51,8 @@ cdef class Signal:
         self.side, self.order_type, self.post_only = BUY, FAK, False
         self.price_ticks = 0
         self.shares = 0
-        self.price = self.fair = self.edge = self.confidence = self.size_frac = NAN
+        self.life_ns = 0
+        self.price = self.fair = self.edge = self.confidence = self.size_frac = self.cancel_edge = NAN
 
     cdef double score(self) noexcept:
         return self.edge * self.confidence
@@ -62,6 +65,8 @@ cdef class Signal:
             raise ValueError("post_only and FAK or FOK contradict each other: order_type must be GTC or GTD")
         if not 0 < self.price_ticks < 10_000 or self.shares <= 0:
             raise ValueError(f"price_ticks {self.price_ticks} or shares {self.shares} out of range")
+        if self.life_ns < 0:
+            raise ValueError(f"life_ns {self.life_ns} is negative")
         if not (-1.0 <= self.edge <= 1.0 and 0.0 <= self.confidence <= 1.0 and 0.0 <= self.price <= 1.0):
             raise ValueError(f"edge {self.edge}, confidence {self.confidence} or price {self.price} out of range")
         return 0
@@ -221,6 +226,33 @@ cdef class Strategy:
         signal.edge = q - price - market.fee_per_share(price)
         signal.size_frac = frac
         return True
+
+    cdef bint size_maker(self, MarketState market, Signal signal, int outcome, int price_ticks, double cap) noexcept:
+        """Fill the signal for a post-only BUY resting at price_ticks: no fee, Kelly (q - a)/(1 - a) (model.md 4, S5).
+
+        False when the price is no price or fair is not above it.
+        """
+        cdef double price = price_ticks * 1e-4, q = market.q(outcome), frac
+        cdef int64_t want
+        if price_ticks <= 0 or price_ticks >= 10_000:
+            return False
+        frac = fmin(2.0 * self.kelly_frac * half_kelly(q, price, 1.0), fmin(cap, self.kelly_cap_frac))
+        if not frac > 0.0:
+            return False
+        want = <int64_t> (frac * market.bankroll_usd / price / MICRO)
+        want -= want % LOT
+        if want < LOT:
+            return False
+        signal.outcome, signal.price_ticks, signal.price, signal.shares = outcome, price_ticks, price, want
+        signal.fair, signal.edge, signal.size_frac = q, q - price, frac
+        signal.order_type, signal.post_only = GTC, True
+        return True
+
+    def size_rest(self, MarketState market not None, Signal signal not None, int outcome, int price_ticks,
+                  double cap) -> bool:
+        """Fill the signal for a post-only BUY of `outcome` resting at price_ticks (Python strategies)."""
+        market.require_outcome(outcome)
+        return self.size_maker(market, signal, outcome, price_ticks, cap)
 
     def size_buy(self, MarketState market not None, Signal signal not None, int outcome, double cap,
                  double min_edge) -> bool:

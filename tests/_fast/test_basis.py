@@ -3,6 +3,7 @@
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from reference import math_reference, recorded
@@ -12,7 +13,7 @@ from polybot._fast.basis import OracleBasis
 NS = 1_000_000_000
 
 
-def fed(differences: list[float], **kwargs: float) -> OracleBasis:
+def fed(differences: list[float], **kwargs: Any) -> OracleBasis:
     """One pair a second: spot 1000, oracle 1000 + difference."""
     basis = OracleBasis(**kwargs)
     for k, difference in enumerate(differences):
@@ -183,3 +184,13 @@ def test_bad_settings_are_refused(kwargs: dict[str, float]) -> None:
 def test_bad_lag_is_refused() -> None:
     with pytest.raises(ValueError, match="lag_s"):
         OracleBasis().set_lag(math.inf)
+
+
+def test_beta_waits_for_as_many_pairs_as_were_asked_for() -> None:
+    assert math.isnan(fed([1.0, 2.0, 3.0], min_pairs=4).beta)
+    assert fed([1.0, 2.0, 3.0, 4.0], min_pairs=4).beta == pytest.approx(2.5)
+
+
+def test_no_pairs_at_all_are_refused_as_a_minimum() -> None:
+    with pytest.raises(ValueError, match="min_pairs"):
+        OracleBasis(min_pairs=0)

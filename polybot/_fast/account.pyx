@@ -1,0 +1,216 @@
+"""Account: our orders, their fills and the settlement of what they bought; the engine drives it.
+
+Theory of operation: open_order reserves exposure in full; updates and fills move an Order along the states of
+polybot._fast.order; a fill books position, cost and cash; an outcome realises PnL, and whatever comes after it
+corrects the booking by its difference.  A resting order has a life of its own on our side: it is cancelled when
+its time is up, when fair has crossed what the strategy wanted to keep, or when it may not rest any more.
+
+Owns orders and trades, says every change as a command.  Must not decide what to trade, read a clock or do I/O.
+"""
+from libc.math cimport isnan
+from libc.stdint cimport int64_t
+
+from polybot._fast.event cimport (
+    BUY, CMD_CANCEL, DOWN, F_LOCAL, F_MAKER, OS_CANCEL_SENT, OS_FILLED, OS_PARTIAL, OS_REJECTED, OS_SENT, OS_UNKNOWN,
+    TS_FAILED, Command, CommandBuffer, Event,
+)
+from polybot._fast.fees cimport notional_micro_usd, taker_fee_micro_usd
+from polybot._fast.order cimport Order, Trade, rank
+from polybot._fast.pricing cimport PRICE_OK
+from polybot._fast.records cimport emit, record_fill, record_order, record_settlement
+from polybot._fast.risk cimport Risk, at_risk
+from polybot._fast.state cimport DOWN_SLOT, MAX_STRATEGIES, UP_SLOT, MarketState
+from polybot._fast.strategy cimport Signal
+
+cdef int64_t MICRO = 1_000_000
+# A cancel without an end is asked for again after so long; the gateway sends only one at a time.
+cdef int64_t CANCEL_AGAIN_NS = 2_000_000_000
+
+
+cdef class Account:
+    """Orders, fills and settlements of one account."""
+
+    def __init__(self, Risk risk not None, CommandBuffer out not None):
+        self.risk = risk
+        self.out = out
+        self.orders = {}
+        self.alerts = []
+
+    # -- orders of ours ---------------------------------------------------------------------------------------
+
+    cdef Order open_order(self, MarketState m, Signal s, int64_t now_ns):
+        """Make the order of a signal that risk let through: exposure held, counted, cooldown begun."""
+        cdef Order o = Order()
+        o.seq = m.order_seq_next
+        m.order_seq_next += 1
+        o.market, o.strategy, o.outcome, o.side = m.index, s.strategy, s.outcome, s.side
+        o.order_type, o.price_ticks, o.shares, o.status = s.order_type, s.price_ticks, s.shares, OS_SENT
+        o.post_only = s.post_only
+        o.expires_ns = now_ns + s.life_ns if s.life_ns > 0 else 0
+        o.cancel_edge = s.cancel_edge
+        o.dispatched_ns = now_ns
+        o.previous_dispatch_ns = m.last_dispatch_ns[s.strategy]
+        o.counted = True
+        if not s.post_only and m.fees_enabled:
+            o.unit_fee_ppm = taker_fee_micro_usd(MICRO, s.price_ticks, m.fee_rate_ppm, m.fee_exponent) + 10
+        o.reserved_usd = o.reserve()
+        self.risk.hold(o.strategy, o.reserved_usd)
+        self.orders[o.seq] = o
+        m.open_orders.append(o)
+        m.order_count[s.strategy] += 1
+        m.last_dispatch_ns[s.strategy] = now_ns
+        m.dispatched[s.strategy] += 1
+        return o
+
+    cdef int forget_market(self, MarketState m) except -1:
+        """Drop a market's orders; room that orders without a last word still hold is given back, and said."""
+        cdef Order o
+        for o in m.open_orders:
+            self.risk.hold(o.strategy, -o.reserved_usd)
+            self.alerts.append(f"order {o.seq}: its market is forgotten before its last word (status {o.status})")
+        self.orders = {seq: o for seq, o in self.orders.items() if (<Order> o).market != m.index}
+        return 0
+
+    cdef int cancel_resting(self, MarketState m, int64_t now_ns, bint all_of_them) except -1:
+        """Cancel resting orders whose time is up or whose edge is gone (all of them when they may not rest).
+
+        Edge is fair - price under the market's present price; unknown orders wait for the gateway's answer first.
+        """
+        cdef Order o
+        cdef bint gone
+        cdef Command* c
+        for o in m.open_orders:
+            if not o.rests() or now_ns < o.cancel_ns:
+                continue
+            gone = all_of_them or (o.expires_ns > 0 and now_ns >= o.expires_ns)
+            if not gone and not isnan(o.cancel_edge) and m.px.status == PRICE_OK:
+                gone = m.q(o.outcome) - o.price_ticks * 1e-4 < o.cancel_edge
+            if not gone:
+                continue
+            o.cancel_ns = now_ns + CANCEL_AGAIN_NS
+            c = emit(self.out, CMD_CANCEL, m.index, now_ns)
+            c.order_seq, c.strategy, c.outcome, c.price_ticks = o.seq, o.strategy, o.outcome, o.price_ticks
+            if rank(o.status) < rank(OS_CANCEL_SENT):
+                o.status = OS_CANCEL_SENT
+                record_order(self.out, o, now_ns)
+        return 0
+
+    # -- what the venue says ----------------------------------------------------------------------------------
+
+    cdef int on_order_update(self, MarketState m, Order o, const Event* e) except -1:
+        """Move the order to a later state, or count the news as a duplicate."""
+        cdef int status = <int> e.i
+        if e.j > o.matched:
+            o.matched = e.j
+        elif o.terminal() or (rank(status) <= rank(o.status) and o.status != OS_UNKNOWN):
+            self.duplicates += 1
+            return 0
+        if not o.terminal() and (rank(status) > rank(o.status) or o.status == OS_UNKNOWN):
+            o.status = status
+            if status == OS_FILLED and e.j < 0:
+                o.matched = o.shares             # how much was not told: all of it, until fills say otherwise
+            if status == OS_REJECTED and e.flags & F_LOCAL and m.last_dispatch_ns[o.strategy] == o.dispatched_ns:
+                # Refused before it reached the venue: the cooldown runs from the dispatch before.
+                m.last_dispatch_ns[o.strategy] = o.previous_dispatch_ns
+        return self.finish_order(m, o)
+
+    cdef int finish_order(self, MarketState m, Order o) except -1:
+        """After any change: reservation, order count, open list, and a record."""
+        cdef int64_t reserve
+        if o.filled >= o.shares and not o.terminal():
+            o.status = OS_FILLED
+        elif o.filled > 0 and not o.terminal() and o.status != OS_UNKNOWN and rank(o.status) < rank(OS_PARTIAL):
+            o.status = OS_PARTIAL
+        reserve = o.reserve()
+        self.risk.hold(o.strategy, reserve - o.reserved_usd)
+        o.reserved_usd = reserve
+        if o.terminal() and o.counted and o.filled == 0 and o.matched == 0:
+            o.counted = False
+            m.order_count[o.strategy] -= 1
+        if o.terminal() and o.outstanding() == 0:
+            if o in m.open_orders:
+                m.open_orders.remove(o)
+        elif o not in m.open_orders:
+            m.open_orders.append(o)
+        return record_order(self.out, o, self.now_ns)
+
+    cdef int on_fill(self, MarketState m, Order o, const Event* e) except -1:
+        """Book a trade once; later statuses of it only move forward, FAILED reverses it once."""
+        cdef int64_t key = <int64_t> e.y
+        cdef int status = <int> e.x
+        cdef Trade t = o.trades.get(key)
+        if t is None:
+            t = self._new_trade(m, o, e)
+            o.trades[key] = t
+            if status != TS_FAILED:
+                self.book_trade(m, o, t, 1)
+            else:
+                o.matched = max(o.filled, o.matched - t.shares)      # a match that comes to nothing
+        elif status <= t.status:
+            self.duplicates += 1
+            return 0
+        else:
+            t.status = status
+            if status == TS_FAILED:
+                self.book_trade(m, o, t, -1)
+        record_fill(self.out, o, t, key, self.now_ns)
+        return self.finish_order(m, o)
+
+    cdef Trade _new_trade(self, MarketState m, Order o, const Event* e):
+        """What one match cost: notional and, for the taker, the market's fee."""
+        cdef Trade t = Trade()
+        t.price_ticks, t.shares, t.status = <int> e.i, e.j, <int> e.x
+        t.maker = (e.flags & F_MAKER) != 0
+        if not t.maker and m.fees_enabled and m.fee_rate_ppm > 0:
+            t.fee_usd = taker_fee_micro_usd(t.shares, t.price_ticks, m.fee_rate_ppm, m.fee_exponent)
+        t.cost_usd = notional_micro_usd(t.shares, t.price_ticks)
+        t.cost_usd = t.cost_usd + t.fee_usd if o.side == BUY else t.fee_usd - t.cost_usd
+        return t
+
+    cdef int book_trade(self, MarketState m, Order o, Trade t, int sign) except -1:
+        """Book (sign 1) or reverse (sign -1) a trade: position, cost, exposure; after settlement also the PnL."""
+        cdef int64_t shares = t.shares * sign, cost = t.cost_usd * sign
+        cdef int64_t held = shares if o.side == BUY else -shares
+        cdef int64_t exposed = at_risk(m.strat_cost_usd[o.strategy] + cost) - at_risk(m.strat_cost_usd[o.strategy])
+        o.filled += shares
+        if o.filled > o.shares:
+            self.overfills += 1
+            self.alerts.append(f"order {o.seq}: filled {o.filled} of {o.shares} micro-shares")
+        if o.filled > o.matched:
+            o.matched = o.filled
+        elif sign < 0:
+            o.matched -= t.shares
+        m.shares[o.outcome] += held
+        m.cost_usd[o.outcome] += cost
+        m.fees_usd += t.fee_usd * sign
+        m.strat_shares[o.strategy][o.outcome] += held
+        m.strat_cost_usd[o.strategy] += cost
+        m.strat_fees_usd[o.strategy] += t.fee_usd * sign
+        self.risk.book_cost(o.strategy, exposed, cost)
+        if m.settled:
+            self.settle_delta(m, o.strategy, cost, held if o.outcome == m.outcome else 0, exposed)
+        return 0
+
+    # -- settlement -------------------------------------------------------------------------------------------
+
+    cdef int on_outcome(self, MarketState m, int outcome) except -1:
+        """The venue published the winner: book each strategy's PnL, once."""
+        cdef int s
+        if m.settled or outcome > DOWN:
+            self.duplicates += m.settled
+            self.strays += not m.settled
+            return 0
+        m.outcome = outcome
+        m.settled = True
+        m.closed = True
+        for s in range(MAX_STRATEGIES):
+            if m.strat_cost_usd[s] != 0 or m.strat_shares[s][UP_SLOT] != 0 or m.strat_shares[s][DOWN_SLOT] != 0:
+                self.settle_delta(m, s, m.strat_cost_usd[s], m.strat_shares[s][m.outcome], at_risk(m.strat_cost_usd[s]))
+        return 0
+
+    cdef int settle_delta(self, MarketState m, int strategy, int64_t cost, int64_t payout, int64_t exposed) except -1:
+        """Realise what changed; the record tells the whole, so that the latest one always counts."""
+        cdef int64_t paid = m.strat_cost_usd[strategy], won = m.strat_shares[strategy][m.outcome]
+        self.risk.roll(self.now_ns)              # a result of the first instant of a day is that day's
+        self.risk.realise(strategy, payout - cost, exposed)
+        return record_settlement(self.out, m, strategy, self.now_ns, paid, won)
