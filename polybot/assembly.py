@@ -14,10 +14,10 @@ from polybot._fast.regime import RegimeClassifier
 from polybot._fast.risk import HARD_OPEN_USD, HARD_ORDER_USD, Risk
 from polybot._fast.state import SpotState
 from polybot._fast.strategy import Strategy
-from polybot._fast.vol import SampledEwmaVol, TickEwmaVol, Volatility
 from polybot._fast.vwap import RollingVwap
 from polybot.config import Config, ModelConfig, ParamValue, RiskConfig, StrategyConfig
 from polybot.errors import ConfigError
+from polybot.volatility import build_vol
 
 __all__ = ["build_engine", "build_strategies", "hard_ceilings"]
 
@@ -30,7 +30,7 @@ HARD_MAX_ENV = "POLYBOT_HARD_MAX_USD"
 def build_engine(config: Config) -> Engine:
     """Build the engine of one configuration; raises ConfigError for a strategy that cannot be made."""
     strategies = build_strategies(config.strategy, config.model, config.risk)
-    risk = _build_risk(config.risk)
+    risk = _build_risk(config.risk, config.venue.speed)
     for index, strategy in enumerate(strategies):
         row = config.risk.strategies[strategy.name]
         risk.set_limits(
@@ -49,6 +49,7 @@ def build_engine(config: Config) -> Engine:
         diagnostics_s=config.engine.diagnostics_s,
         oracle_lag_s=config.model.oracle_lag_s,
         tau_shift_s=config.model.basis.tau_shift_s,
+        max_missing_s=config.model.max_missing_s,
         fresh_samples=config.engine.fresh_samples_per_market,
         market_shrink=config.model.market_shrink_frac,
     )
@@ -111,7 +112,8 @@ def _load(name: str, target: str) -> Callable[..., Strategy]:
     return cls
 
 
-def _build_risk(risk: RiskConfig) -> Risk:
+def _build_risk(risk: RiskConfig, speed: float) -> Risk:
+    """Limits of the account; a clock is off by wall seconds, `speed` of them are one venue second."""
     order_usd, open_usd = hard_ceilings()
     return Risk(
         bankroll_usd=round(risk.bankroll_usd * MICRO),
@@ -121,6 +123,7 @@ def _build_risk(risk: RiskConfig) -> Risk:
         spot_max_age_ns=round(risk.spot_max_age_s * NS),
         stale_feed_ns=round(risk.stale_feed_s * NS),
         oracle_max_age_ns=round(risk.oracle_max_age_s * NS),
+        max_clock_skew_ns=round(risk.max_clock_skew_s * speed * NS),
         collar_ticks=risk.price_collar_ticks,
         orders_per_s=risk.orders_per_s,
         max_delta=risk.max_delta_shares,
@@ -131,23 +134,8 @@ def _build_risk(risk: RiskConfig) -> Risk:
 
 
 def _build_spot(model: ModelConfig) -> SpotState:
-    vol: Volatility
-    if model.vol.name == "ewma":
-        vol = SampledEwmaVol(
-            lambda_=model.vol.lambda_,
-            sample_ms=model.vol.sample_ms,
-            warmup=model.vol.warmup_samples,
-            floor_annual=model.vol.floor_annual,
-            bias_correct=model.vol.bias_correct,
-        )
-    else:
-        vol = TickEwmaVol(
-            lambda_=model.vol.lambda_,
-            warmup=model.vol.warmup_samples,
-            floor_annual=model.vol.floor_annual,
-        )
     return SpotState(
-        vol,
+        build_vol(model.vol),
         RollingVwap(window_s=model.vwap_window_s),
         RegimeClassifier(
             window_s=model.regime_window_s,
@@ -155,5 +143,7 @@ def _build_spot(model: ModelConfig) -> SpotState:
             trend=model.regime_trend_frac,
             range_=model.regime_range_frac,
         ),
-        OracleBasis(window_s=model.basis.window_s, lag_s=model.basis.lag_s),
+        OracleBasis(
+            window_s=model.basis.window_s, lag_s=model.basis.lag_s, min_pairs=model.basis.min_pairs
+        ),
     )

@@ -220,6 +220,8 @@ def _extra_dir(flags: Mapping[str, str]) -> Path | None:
     folder = Path(flags["--config-dir"]).expanduser().resolve()
     if not folder.is_dir():
         raise ConfigError(f"--config-dir={flags['--config-dir']} is not allowed: must be a folder")
+    if str(folder) not in sys.path:  # a strategy's module may lie beside its settings; last: it hides nothing
+        sys.path.append(str(folder))
     return folder
 
 
@@ -245,7 +247,39 @@ def _sim(config: Config) -> int:
     return code
 
 
+def _campaign(config: Config) -> int:
+    """Play many seeded windows in virtual time and judge every strategy."""
+    from polybot import campaign
+
+    return campaign.run(config)
+
+
+def _fit(config: Config) -> int:
+    """Fit the volatility's numbers on recorded data."""
+    from polybot.research import fit
+
+    return fit.run(config)
+
+
+def _score(config: Config) -> int:
+    """Judge the forecasts on recorded data."""
+    from polybot.research import score
+
+    return score.run(config)
+
+
+def _venue_check(config: Config) -> int:
+    """Hold the embedded venue against the recorded market."""
+    from polybot.research import venue_check
+
+    return venue_check.run(config)
+
+
 _COMMANDS: Mapping[str, _Command] = {
     "run": _Command("trade window after window: discover, connect, trade, settle, repeat", _run),
     "sim": _Command("serve the embedded venue alone on loopback", _sim),
+    "campaign": _Command("play many seeded windows in virtual time and judge every strategy", _campaign),
+    "fit": _Command("fit the volatility's numbers on recorded data (research.data_dir)", _fit),
+    "score": _Command("judge the forecasts on recorded data nothing was fitted on (research.data_dir)", _score),
+    "venue-check": _Command("hold the embedded venue against the recorded market", _venue_check),
 }

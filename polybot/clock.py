@@ -72,14 +72,20 @@ class VirtualClock:
     """Clock of a virtual-time loop: both clocks are `loop.time()`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, epoch_ns: int) -> None:
-        self._loop = loop
+        self._time = loop.time
         self._epoch_ns = epoch_ns
+        self._at = -1.0  # loop time of the last reading
+        self._mono_ns = 0
 
     def now_ns(self) -> int:
-        return self._epoch_ns + self.mono_ns()
+        return self._epoch_ns + (self._mono_ns if self._time() == self._at else self.mono_ns())
 
     def mono_ns(self) -> int:
-        return round(self._loop.time() * 1_000_000) * 1_000
+        at = self._time()
+        if at != self._at:
+            self._at = at
+            self._mono_ns = round(at * 1_000_000) * 1_000
+        return self._mono_ns
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(0.0, seconds))

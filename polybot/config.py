@@ -11,22 +11,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from polybot.config_campaign import CampaignConfig
+from polybot.config_cross import CrossTimeframeParams, choose_observed
+from polybot.config_research import ResearchConfig
 from polybot.config_schema import build, did_you_mean, env_name, matching, ranged, replace_keys, to_mapping
 from polybot.config_sim import WorldConfig
+from polybot.config_strategy import BUILTIN_PARAMS, DEFAULT_STRATEGIES
+from polybot.config_vol import VolConfig
 from polybot.errors import ConfigError
 
 __all__ = [
     "AssetConfig",
     "BasisConfig",
-    "CertaintyCaptureParams",
     "Config",
+    "CrossTimeframeParams",
     "EngineConfig",
     "FeedsConfig",
     "GatewayConfig",
     "IntervalConfig",
-    "LatencyArbParams",
     "ModeConfig",
     "ModelConfig",
+    "ResearchConfig",
     "RiskConfig",
     "RunConfig",
     "StrategyConfig",
@@ -37,10 +42,16 @@ __all__ = [
     "config_from_mapping",
     "config_to_mapping",
     "default_config",
+    "observed_intervals",
 ]
 
 _DURATIONS_S = {"5m": 300, "15m": 900, "1h": 3_600, "4h": 14_400}
 _WS_KEYS = ("rtds_url", "polybolt_url")
+
+# Checked and made like a user's own strategy, because that is what it shows.
+_EXAMPLE = "polybot.strategies.example.Example"
+# The strategy that needs other intervals' windows.
+_CROSS_TIMEFRAME = "polybot.strategies.CrossTimeframe"
 
 ParamValue = bool | int | float | str
 
@@ -171,7 +182,8 @@ class RiskConfig:
     spot_max_age_s: float = ranged(1.0, 0.05, 60.0)  # for taker orders
     stale_feed_s: float = ranged(5.0, 0.1, 600.0)
     oracle_max_age_s: float = ranged(5.0, 0.5, 600.0)
-    price_collar_ticks: int = ranged(1_000, 1, 10_000)  # limit price at most so far from mid (1e-4 grid)
+    max_clock_skew_s: float = ranged(1.0, 0.05, 60.0)  # wall; the last spot trade's own stamp against our clock
+    price_collar_ticks: int = ranged(1_000, 1, 10_000)  # limit at most so much worse than mid, and than fair
     orders_per_s: float = ranged(10.0, 0.1, 40.0)
     max_delta_shares: float = ranged(0.0, 0.0, 1e9)
     max_short_gamma_shares: float = ranged(0.0, 0.0, 1e9)
@@ -188,61 +200,11 @@ class StrategyConfig:
     params: Mapping[str, ParamValue] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyArbParams:
-    """S1; edges are USD per share after costs."""
-
-    min_edge: float = ranged(0.03, 0.0, 1.0)
-    require_move: bool = True
-    require_move_edge: float = ranged(0.01, -1.0, 1.0)  # edge before the move must have been below
-    order_type: Literal["FAK", "FOK"] = "FAK"
-    size_cap_frac: float = ranged(0.15, 0.0, 1.0)
-    confidence_scale_edge: float = ranged(0.10, 0.001, 1.0)
-    confidence_min: float = ranged(0.3, 0.0, 1.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertaintyCaptureParams:
-    """S2; size caps are fractions of bankroll by |z|."""
-
-    min_abs_z: float = ranged(1.5, 0.0, 10.0)
-    min_edge: float = ranged(0.02, 0.0, 1.0)
-    order_type: Literal["FAK", "FOK"] = "FAK"
-    size_cap_frac: float = ranged(0.02, 0.0, 1.0)
-    size_cap_mid_frac: float = ranged(0.03, 0.0, 1.0)
-    size_cap_mid_abs_z: float = ranged(2.5, 0.0, 10.0)
-    size_cap_high_frac: float = ranged(0.05, 0.0, 1.0)
-    size_cap_high_abs_z: float = ranged(3.0, 0.0, 10.0)
-    confidence_scale_z: float = ranged(4.0, 0.1, 100.0)
-    confidence_min: float = ranged(0.5, 0.0, 1.0)
-    confidence_max: float = ranged(0.99, 0.0, 1.0)
-
-
-# Parameters of the built-in strategies by `_target_`; any other target is a user's own class.
-_BUILTIN_PARAMS: Mapping[str, type] = {
-    "polybot.strategies.LatencyArb": LatencyArbParams,
-    "polybot.strategies.CertaintyCapture": CertaintyCaptureParams,
-}
-
-
 def _standard_strategies() -> dict[str, StrategyConfig]:
-    names = ("latency_arb", "certainty_capture")
     return {
-        name: StrategyConfig(target=target, params=to_mapping(params()))
-        for name, (target, params) in zip(names, _BUILTIN_PARAMS.items(), strict=True)
+        name: StrategyConfig(target=target, enabled=enabled, params=to_mapping(BUILTIN_PARAMS[target]()))
+        for name, (target, enabled) in DEFAULT_STRATEGIES.items()
     }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolConfig:
-    """Which volatility estimator and its numbers."""
-
-    name: Literal["ewma", "ewma_tick"] = "ewma"
-    lambda_: float = ranged(0.94, 0.0, 1.0)
-    sample_ms: int = ranged(1_000, 0, 600_000)  # 0: every trade (ewma_tick)
-    warmup_samples: int = ranged(10, 1, 100_000)
-    floor_annual: float = ranged(0.30, 0.0, 10.0)
-    bias_correct: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +225,7 @@ class ModelConfig:
     basis: BasisConfig = field(default_factory=BasisConfig)
     oracle_lag_s: float = ranged(3.0, 0.0, 30.0)  # the average ends so long before its stamp
     strike_sd_bps: float = ranged(0.0, 0.0, 100.0)
+    max_missing_s: int = ranged(10, 0, 300)  # oracle seconds unseen inside the averaging window
     edge_se_multiple: float = ranged(1.0, 0.0, 10.0)
     market_shrink_frac: float = ranged(0.0, 0.0, 1.0)  # weight of the market's mid in fair
     kelly_frac: float = ranged(0.5, 0.0, 1.0)
@@ -291,6 +254,12 @@ class EngineConfig:
     outcome_poll_s: float = ranged(5.0, 0.5, 300.0)
     outcome_wait_s: float = ranged(1_800.0, 30.0, 86_400.0)
     stop_wait_s: float = ranged(5.0, 0.5, 60.0)  # wall seconds for orders to end at shutdown
+    observe_intervals: tuple[Literal["5m", "15m", "1h", "4h"], ...] = ()  # followed, never traded
+    observe_ahead_s: float = ranged(300.0, 60.0, 3_600.0)  # such a window is looked up before its start
+    observe_report_s: float = ranged(60.0, 1.0, 86_400.0)
+    observe_rules: Mapping[str, Literal["twap", "point", "candle"]] = field(
+        default_factory=lambda: {"5m": "twap", "15m": "twap", "1h": "candle", "4h": "twap"}
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,7 +279,8 @@ class FeedsConfig:
     oracle_ping_s: float = ranged(5.0, 1.0, 60.0)
     oracle_silence_s: float = ranged(10.0, 1.0, 600.0)
     pong_timeout_s: float = ranged(30.0, 1.0, 300.0)
-    warm_trades: int = ranged(1_000, 0, 1_000)  # REST aggTrades read at start; 0 = none
+    warm_trades: int = ranged(1_000, 0, 1_000)  # REST aggTrades read at start; 0 = no warm start at all
+    warm_h: float = ranged(4.0, 0.0, 16.0)  # of one-minute candles before those
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,6 +324,8 @@ class RunConfig:
     """This run."""
 
     markets: int = ranged(0, 0, 1_000_000)  # windows to trade; 0 = endless
+    state_dir: str = "state"  # results and halts that must survive a restart
+    resume: bool = False  # lift the manual halt an earlier run left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,7 +343,9 @@ class Config:
     feeds: FeedsConfig = field(default_factory=FeedsConfig)
     gateway: GatewayConfig = field(default_factory=GatewayConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
+    research: ResearchConfig = field(default_factory=ResearchConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    campaign: CampaignConfig = field(default_factory=CampaignConfig)
 
 
 def default_config(**overrides: Any) -> Config:
@@ -388,7 +362,7 @@ def config_from_mapping(mapping: Mapping[str, Any]) -> Config:
     strategies = _build_strategies(mapping.get("strategy"))
     config = build(Config, mapping, given={"strategy": strategies})
     _check_together(config)
-    return config
+    return _with_observed_listed(config)
 
 
 def config_to_mapping(config: Config) -> dict[str, Any]:
@@ -399,6 +373,34 @@ def config_to_mapping(config: Config) -> dict[str, Any]:
         for name, item in config.strategy.items()
     }
     return mapping
+
+
+def observed_intervals(config: Config) -> tuple[str, ...]:
+    """Intervals whose windows are followed and not traded: those named, else what cross_timeframe needs while it is on.
+
+    Raises ConfigError for an interval that cannot be observed.
+    """
+    on = any(item.enabled and item.target == _CROSS_TIMEFRAME for item in config.strategy.values())
+    return choose_observed(
+        config.engine.observe_intervals,
+        own=config.interval.name,
+        offered=tuple(config.asset.series_slugs),
+        durations_s=_DURATIONS_S,
+        wanted=on,
+    )
+
+
+def _with_observed_listed(config: Config) -> Config:
+    """Let the embedded venue list what is to be observed; other venues list what they list."""
+    observed = observed_intervals(config)
+    venue = config.venue
+    missing = [name for name in observed if name not in venue.world.lifecycle.intervals]
+    if venue.name != "sim" or not missing:
+        return config
+    lifecycle = replace(
+        venue.world.lifecycle, intervals=(*venue.world.lifecycle.intervals, *missing)
+    )
+    return replace(config, venue=replace(venue, world=replace(venue.world, lifecycle=lifecycle)))
 
 
 def _build_strategies(mapping: Any) -> dict[str, StrategyConfig]:
@@ -414,12 +416,12 @@ def _build_strategy(path: str, mapping: Any) -> StrategyConfig:
     common = {"target": mapping["_target_"], "enabled": mapping.get("enabled", True), "params": {}}
     shell = build(StrategyConfig, common, path=path)
     params = {key: value for key, value in mapping.items() if key not in ("_target_", "enabled")}
-    schema = _BUILTIN_PARAMS.get(shell.target)
+    schema = BUILTIN_PARAMS.get(shell.target)
     if schema is not None:
         params = to_mapping(build(schema, params, path=path))
         return replace(shell, params=params)
-    if shell.target.startswith("polybot."):
-        near = did_you_mean(shell.target, _BUILTIN_PARAMS)
+    if shell.target.startswith("polybot.") and shell.target != _EXAMPLE:
+        near = did_you_mean(shell.target, BUILTIN_PARAMS)
         raise ConfigError(f"{path}._target_={shell.target} is no built-in strategy{near}")
     return build(StrategyConfig, {**common, "params": params}, path=path)
 
@@ -429,6 +431,9 @@ def _check_together(config: Config) -> None:
     _check_interval(config)
     _check_venue(config.venue, config.mode)
     _check_limits(config)
+    for name in _DURATIONS_S:
+        if name not in config.engine.observe_rules:
+            raise ConfigError(f"setting engine.observe_rules.{name} is missing")
     for name, low, high in (
         ("feeds.backoff", config.feeds.backoff_min_s, config.feeds.backoff_max_s),
         ("gateway.resolve", config.gateway.resolve_min_s, config.gateway.resolve_max_s),

@@ -33,7 +33,7 @@ _SHOWN_CHARS = 60  # a value is cut to this in messages
 def ranged(default: Any, lo: float, hi: float, **hints: Any) -> Any:
     """Make a number field with an inclusive range.
 
-    Hints: env (variable that may set it), only (choice it belongs to), either_sign (stored as abs).
+    Hints: env (variable that may set it), only (choice or choices it belongs to), either_sign (stored as abs).
     """
     return dataclasses.field(default=default, metadata={"lo": lo, "hi": hi, **hints})
 
@@ -93,7 +93,7 @@ def to_mapping(value: Any) -> Any:
         return {
             field.name: to_mapping(getattr(value, field.name))
             for field in dataclasses.fields(value)
-            if field.metadata.get("only", choice) == choice
+            if _belongs(field, choice)
         }
     if isinstance(value, Mapping):
         return {key: to_mapping(item) for key, item in value.items()}
@@ -120,12 +120,23 @@ def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
+def _owners(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
+    """Return the choices a field belongs to; none: to all of them."""
+    only = field.metadata.get("only", ())
+    return (only,) if isinstance(only, str) else tuple(only)
+
+
+def _belongs(field: "dataclasses.Field[Any]", choice: Any) -> bool:
+    owners = _owners(field)
+    return not owners or choice in owners
+
+
 def _is_wanted(field: "dataclasses.Field[Any]", mapping: Mapping[str, Any], path: str) -> bool:
     """Tell whether the field must be read; a key of another choice must be absent."""
-    only = field.metadata.get("only")
     dotted = _join(path, field.name)
-    if only is not None and only != mapping.get("name"):
+    if not _belongs(field, mapping.get("name")):
         if field.name in mapping:
+            only = " or ".join(_owners(field))
             raise ConfigError(f"{dotted} is only for {path}={only}, not {path}={mapping.get('name')}")
         return False
     if field.name not in mapping:

@@ -6,6 +6,7 @@ recorded data (docs/VENUE.md says which); none of them is a way to hand a strate
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from polybot.config_schema import ranged
 
@@ -62,23 +63,28 @@ class OracleConfig:
 class MakersConfig:
     """Makers: each quotes a ladder around the true fair, as late as `venue.makers` says."""
 
-    count: int = ranged(4, 1, 20)  # how many, besides the deep one
-    lag_min_ms: int = ranged(150, 0, 60_000)  # lagged: smallest lag of a maker behind spot
-    lag_max_ms: int = ranged(600, 0, 60_000)  # lagged: largest lag of a maker
+    count: int = ranged(5, 1, 20)  # how many, besides the deep one
+    lag_min_ms: int = ranged(150, 0, 60_000)  # lagged: smallest mean lag of a maker behind spot
+    lag_max_ms: int = ranged(600, 0, 60_000)  # lagged: largest mean lag of a maker
+    digest_frac: float = ranged(0.88, 0.0, 1.0)  # lagged: share of a lag that is a gradual change of mind
+    startle_usd: float = ranged(0.08, 0.0, 1.0)  # a change of fair as large as this is believed at once
     slow_min_ms: int = ranged(2_000, 0, 60_000)  # slow: smallest lag of a maker behind spot
     slow_max_ms: int = ranged(5_000, 0, 60_000)  # slow: largest lag of a maker
-    half_spread_usd: float = ranged(0.001, 0.0, 0.5)  # least distance of a new quote from fair
-    keep_frac: float = ranged(0.5, 0.0, 5.0)  # a quote stays until it is so many ticks too far from fair
-    fair_noise_usd: float = ranged(0.0015, 0.0, 0.1)  # sd of a maker's own error (0 for instant)
+    half_spread_usd: float = ranged(0.0002, 0.0, 0.5)  # least distance of a new quote from fair
+    keep_frac: float = ranged(1.0, 0.0, 5.0)  # a quote stays until it is so many ticks too far from fair
+    fair_noise_usd: float = ranged(0.0018, 0.0, 0.1)  # sd of a maker's own error (0 for instant)
     requote_ms: int = ranged(120, 0, 60_000)  # least time between a maker's quotes (0 for instant)
     refresh_ms: int = ranged(1_500, 50, 600_000)  # a ladder is refilled at least so often
     levels: int = ranged(7, 1, 40)  # per side
-    touch_shares: float = ranged(70.0, 5.0, 1e6)  # median of the first level, per maker
-    level_shares: float = ranged(85.0, 5.0, 1e6)  # median of the others
-    shares_sd: float = ranged(0.9, 0.0, 2.0)  # sd of ln(shares)
+    touch_shares: float = ranged(32.0, 5.0, 1e6)  # median of the first level of a maker of middling size
+    level_shares: float = ranged(19.0, 5.0, 1e6)  # median of its others
+    shares_sd: float = ranged(1.4, 0.0, 2.0)  # sd of ln(shares)
+    size_growth_frac: float = ranged(2.3, 0.1, 10.0)  # sizes of a maker over those of the next faster one
     deep_levels: int = ranged(30, 0, 90)  # of one more maker that quotes far from fair only
-    deep_shares: float = ranged(600.0, 5.0, 1e6)  # median of its levels
+    deep_shares: float = ranged(380.0, 5.0, 1e6)  # median of its levels
     deep_offset_ticks: int = ranged(4, 1, 50)  # its first level's distance, in ticks of 0.01
+    longshot_shares: float = ranged(150.0, 0.0, 1e6)  # median of bids at 0.01 for the loser (instant: none)
+    longshot_least_usd: float = ranged(0.0015, 0.0, 0.01)  # worth below which nobody bids it
     ahead_s: float = ranged(120.0, 1.0, 86_400.0)  # quoting begins so long before the window
 
 
@@ -86,7 +92,7 @@ class MakersConfig:
 class TakersConfig:
     """Noise takers trade at random; informed takers hit quotes that the spot price left behind."""
 
-    noise_per_s: float = ranged(3.0, 0.0, 200.0)  # noise orders per second and market
+    noise_per_s: float = ranged(6.8, 0.0, 200.0)  # noise orders per second and market
     noise_before_frac: float = ranged(0.1, 0.0, 1.0)  # of that rate before the window starts
     noise_shares: float = ranged(11.6, 5.0, 1e6)  # median
     noise_shares_sd: float = ranged(0.9, 0.0, 3.0)  # sd of ln(shares)
@@ -103,6 +109,7 @@ class TakersConfig:
 class LifecycleConfig:
     """When markets are listed, change their tick, close, resolve, and what Gamma tells when."""
 
+    rule: Literal["", "twap", "point", "candle"] = ""  # of every market; "": of its interval (measurements only)
     intervals: tuple[str, ...] = ()  # listed beside the run's own interval
     windows_ahead: int = ranged(6, 2, 300)  # listed in advance, per interval
     running_window: bool = True  # also list the window that already runs at the start (never on a tape)

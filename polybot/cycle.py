@@ -13,14 +13,12 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from polybot._fast.book import Book
-from polybot._fast.event import EventKind, FeedId, FeedState, Outcome, Side
+from polybot._fast.event import EventKind
 from polybot._fast.pricing import winner
 from polybot.errors import MarketRefused, SigningError, VenueError
 from polybot.feeds.polymarket import MarketFeed
-from polybot.market.discovery import RETRYABLE, NotListedYet
+from polybot.following import JOIN_MARGIN_S, discover, witness
 from polybot.market.resolution import OutcomeUnknown, Strike, StrikeCapture, kline_strike
-from polybot.market.rest import BookLevels, MarketRest
 from polybot.market.spec import MarketSpec
 from polybot.market.window import Window, slug
 
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["WindowCycle"]
 
 NS = 1_000_000_000
-# Connecting, subscribing and the first book take a moment: join so much earlier than promised.
-JOIN_MARGIN_S = 5.0
 # How long after the end the book feed and the oracle's end tick are still listened to.
 LINGER_S = 10.0
 # Trades are confirmed on chain within seconds; after that long a market is settled without the last word.
@@ -56,7 +52,8 @@ class WindowCycle:
     async def run(self) -> None:
         """Live the window; returns when it is settled or refused."""
         try:
-            spec = await self._discover()
+            rule = self._trader.config.interval.rule_expected
+            spec = await discover(self._trader, self._window, rule=rule, until_ns=self._window.end_ns)
             index = await self._join(spec)
         except (MarketRefused, SigningError, VenueError) as error:
             self._refuse(getattr(error, "code", type(error).__name__), str(error))
@@ -64,7 +61,7 @@ class WindowCycle:
         async with asyncio.TaskGroup() as group:
             assert self.feed is not None
             socket = group.create_task(self._trader.wires.drive(self.feed, 0.0))
-            witness = group.create_task(self._witness(spec, index))
+            check = group.create_task(witness(self._trader, spec, index, self.feed))
             try:
                 strike = await self._find_strike(spec, index)
                 await self._trader.sleep_until(spec.end_ns)
@@ -72,7 +69,7 @@ class WindowCycle:
                 await self._mark(spec, index, strike)
             finally:
                 socket.cancel()
-                witness.cancel()
+                check.cancel()
                 self._trader.tally.remove("market", self.feed.counters)
         await self._settle(spec, index, strike)
 
@@ -87,39 +84,6 @@ class WindowCycle:
                 self._captured.set()
 
     # -- discover, join ---------------------------------------------------------------------------------------
-
-    async def _discover(self) -> MarketSpec:
-        """Ask until the market is listed; raises when it must not be traded or never shows before its end."""
-        engine = self._trader.config.engine
-        delay_s = engine.discover_retry_min_s
-        told = ""
-        while True:
-            try:
-                spec = await self._trader.discovery.find(self._window, self._trader.config.asset)
-                self._check_rule(spec)
-                return spec
-            except MarketRefused as refused:
-                last: Exception = refused
-                code = refused.code
-                if code not in RETRYABLE:
-                    raise
-            except VenueError as error:
-                last = error
-                code = "not_listed" if isinstance(error, NotListedYet) else "venue_error"
-            if code != told:
-                text = f"{self._slug}: not to be traded yet, {code}, asking again: {last}"
-                self._trader.notice("WARNING", text)
-                told = code
-            if self._clock.now_ns() + int(delay_s * NS) >= self._window.end_ns:
-                raise last
-            await self._clock.sleep(delay_s)
-            delay_s = min(delay_s * 2.0, engine.discover_retry_max_s)
-
-    def _check_rule(self, spec: MarketSpec) -> None:
-        """Refuse a market whose known rule is not the one this interval is configured for."""
-        expected = self._trader.config.interval.rule_expected
-        if spec.rule != expected:
-            raise MarketRefused("unexpected_rule", f"{spec.slug} resolves by {spec.rule}, expected {expected}")
 
     async def _join(self, spec: MarketSpec) -> int:
         trader, engine = self._trader, self._trader.config.engine
@@ -210,33 +174,6 @@ class WindowCycle:
         if outcome >= 0:
             self._trader.inbox.market_marked(index, outcome, now_ns=self._clock.now_ns())
 
-    # -- witness ----------------------------------------------------------------------------------------------
-
-    async def _witness(self, spec: MarketSpec, index: int) -> None:
-        """While the book is quiet, compare it with REST /book: equal is fresh, different asks for a new snapshot."""
-        trader = self._trader
-        rest = MarketRest(trader.wires.http, trader.config.venue)
-        quiet_s = trader.config.feeds.market_witness_s
-        while True:
-            await self._clock.sleep(quiet_s)
-            market = trader.engine.markets[index]
-            seen_ns = market.book_ns
-            if not market.book.has_snapshot or self._clock.now_ns() - seen_ns < quiet_s * NS:
-                continue
-            try:
-                levels = await rest.book(spec.token_up)
-            except (VenueError, MarketRefused):
-                continue  # no witness: the book goes on ageing
-            if market.book_ns != seen_ns:
-                continue  # the book moved meanwhile: nothing to compare
-            equal = market.book.equals(_book_of(levels))
-            assert self.feed is not None
-            self.feed.on_witness(index, equal=equal, now_ns=self._clock.now_ns())
-            if equal:
-                trader.tell(
-                    EventKind.EV_FEED_STATE, market=index, i=FeedId.FEED_MARKET, j=FeedState.FS_WITNESSED
-                )
-
     # -- settlement -------------------------------------------------------------------------------------------
 
     async def _settle(self, spec: MarketSpec, index: int, strike: Strike | None) -> None:
@@ -310,16 +247,6 @@ class WindowCycle:
         trader.inbox.market_finished(index, now_ns=self._clock.now_ns())
         trader.gateway.forget_market(index)
         trader.engine.drop_market(index)
-
-
-def _book_of(levels: BookLevels) -> Book:
-    """The REST levels of the Up token as a book."""
-    book = Book()
-    book.begin_snapshot()
-    for side, rows in ((Side.BUY, levels.bids), (Side.SELL, levels.asks)):
-        for price_ticks, ushares in rows:
-            book.set_level(Outcome.UP, side, price_ticks, ushares)
-    return book
 
 
 def _at_end(spec: MarketSpec) -> MarketSpec:

@@ -28,6 +28,7 @@ from polybot.errors import ConfigError, InvariantBroken, PolybotError, VenueErro
 from polybot.feeds.connection import Connection
 from polybot.gateway.http import AiohttpClient
 from polybot.gateway.signer import Signer, parse_private_key
+from polybot.latches import LossFile
 from polybot.sim.checker import compare, count_rows
 from polybot.sim.process import SimInfo, SimProcess, fetch_info
 from polybot.telemetry.banner import banner_lines
@@ -57,6 +58,7 @@ class _Place:
     config: Config
     clock: Clock
     signer: Signer
+    session: str
     sim: SimProcess | None = None
     ledger_path: Path | None = None
     facts: tuple[str, ...] = ()
@@ -121,7 +123,8 @@ def _place_at(config: Config, info: SimInfo, redactor: Redactor) -> _Place:
     signer = Signer(parse_private_key(info.private_key), venue)
     facts = tuple(f"{name.replace('_', ' ')}: {info.facts[name]}" for name in ("spot", "oracle_history"))
     feeds = _patient(config.feeds, venue.speed)
-    return _Place(replace(config, venue=venue, feeds=feeds), info.clock(), signer, facts=facts)
+    config = replace(config, venue=venue, feeds=feeds)
+    return _Place(config, info.clock(), signer, session=info.session_id, facts=facts)
 
 
 def _patient(feeds: FeedsConfig, speed: float) -> FeedsConfig:
@@ -142,9 +145,10 @@ async def _trade(place: _Place, http: AiohttpClient, redactor: Redactor) -> int:
     trader = Trader(
         config,
         clock,
-        Wires(http=http, drive=_driver(clock, config.feeds, inbox)),
+        Wires(http=http, drive=_driver(clock, config.feeds, inbox), off_loop=asyncio.to_thread),
         signer=place.signer,
         inbox=inbox,
+        losses=_losses(place),
     )
     console = Console(
         sys.stdout,
@@ -180,6 +184,13 @@ async def _trade(place: _Place, http: AiohttpClient, redactor: Redactor) -> int:
         equal = _check_ledger(place.ledger_path, Path(config.telemetry.out_dir), console, before)
         code = code or (EXIT_OK if equal else EXIT_FAILED)
     return EXIT_ORDERS_OPEN if summary.orders_may_be_open else code
+
+
+def _losses(place: _Place) -> LossFile | None:
+    """Where results and halts of this account survive; nobody meets a venue again that ends with this process."""
+    if place.sim is not None:
+        return None
+    return LossFile(Path(place.config.run.state_dir), account=place.signer.address, session=place.session)
 
 
 async def _run_until_told(trader: Trader) -> tuple[int, RunSummary]:

@@ -1,4 +1,4 @@
-"""The whole exception tree of polybot.
+"""The whole exception tree of polybot; user and venue input raises these, asserts state invariants of our own.
 
     PolybotError
     +-- ConfigError          a setting is wrong: exit code 2, one line, nothing connected
@@ -7,18 +7,22 @@
     +-- SigningError         an order that cannot be signed as asked
     +-- VenueError           the venue answered and said no, or answered nonsense
     |   +-- VenueUnavailable no answer: timeout, reset, refused connection
+    +-- StateDamaged         a file of ours that cannot be what it claims: entries stay halted
+    +-- JournalError         the money journal took no record: nothing may be sent
+    +-- AlreadyRunning       another process trades this account
     +-- InvariantBroken      our own state contradicts itself: latch, cancel all, exit 70
-
-User and venue input raises these; asserts state invariants of our own.
 """
 
 __all__ = [
+    "AlreadyRunning",
     "ConfigError",
     "DecodeError",
     "InvariantBroken",
+    "JournalError",
     "MarketRefused",
     "PolybotError",
     "SigningError",
+    "StateDamaged",
     "VenueError",
     "VenueUnavailable",
 ]
@@ -58,6 +62,18 @@ class VenueError(PolybotError):
 
 class VenueUnavailable(VenueError):
     """No answer at all: timeout, reset, refused connection. Says nothing about what happened."""
+
+
+class StateDamaged(PolybotError):
+    """A file of ours cannot be what it claims; the message names the file and what is wrong."""
+
+
+class JournalError(PolybotError):
+    """The money journal did not take a record; what it should have told must not happen."""
+
+
+class AlreadyRunning(PolybotError):
+    """Another process holds this account; the message names its process id and the lock file."""
 
 
 class InvariantBroken(PolybotError):

@@ -17,6 +17,7 @@ from polybot._fast.keccak import keccak_256
 from polybot.clock import VirtualClock
 from polybot.config import Config
 from polybot.gateway.signer import Signer, parse_private_key
+from polybot.latches import LossFile
 from polybot.sim.checker import CheckReport, compare
 from polybot.sim.memory import MemoryNetwork, memory_venue
 from polybot.sim.venue import Venue, VenueSetup, new_session_id, opening
@@ -59,17 +60,27 @@ def run_virtual(
     latency_s: float = 0.002,
     prepare: Callable[[Trader, Venue], None] | None = None,
     during: Iterable[tuple[float, Callable[[Trader, Venue], None]]] = (),
+    state_dir: Path | None = None,
 ) -> VirtualRun:
     """Run `config.run.markets` windows from the first boundary after start_ns (ns since the epoch).
 
     `prepare` is called once everything is wired; `during` holds (venue seconds after the start, call) pairs.
+    Results and halts are kept only when there is a `state_dir`: a second run there takes them up.
     Raises ValueError for an endless run.
     """
     if config.run.markets == 0:
         raise ValueError("a virtual run needs run.markets")
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(
-            _run(config, out_dir, start_ns=start_ns, latency_s=latency_s, prepare=prepare, during=during)
+            _run(
+                config,
+                out_dir,
+                start_ns=start_ns,
+                latency_s=latency_s,
+                prepare=prepare,
+                during=during,
+                state_dir=state_dir,
+            )
         )
 
 
@@ -95,13 +106,10 @@ async def _run(
     latency_s: float,
     prepare: Callable[[Trader, Venue], None] | None,
     during: Iterable[tuple[float, Callable[[Trader, Venue], None]]],
+    state_dir: Path | None,
 ) -> VirtualRun:
     out_dir.mkdir(parents=True, exist_ok=True)
-    config = replace(
-        config,
-        venue=memory_venue(config.venue),
-        telemetry=replace(config.telemetry, out_dir=str(out_dir), console="plain"),
-    )
+    config = _in_memory(config, out_dir)
     loop = asyncio.get_running_loop()
     opens = opening(config.venue, config.interval, start_ns)
     clock = VirtualClock(loop, opens.epoch_ns)
@@ -119,13 +127,16 @@ async def _run(
     )
     network = MemoryNetwork(venue, clock, config.feeds, latency_s=latency_s, seed=config.venue.seed)
     inbox = _HashingInbox()
+    signer = Signer(parse_private_key(venue.account("main")["private_key"]), config.venue)
+    losses = None if state_dir is None else LossFile(state_dir, account=signer.address, session=session_id)
     trader = Trader(
         config,
         clock,
         Wires(http=network.http, drive=network.drive),
-        signer=Signer(parse_private_key(venue.account("main")["private_key"]), config.venue),
+        signer=signer,
         inbox=inbox,
         session_nonce=keccak_256(session_id.encode())[:16],
+        losses=losses,
     )
     screen = io.StringIO()
     console = Console(screen, mode="plain", environ={}, scrub=Redactor().scrub, refresh_ms=1_000)
@@ -155,6 +166,12 @@ async def _run(
         trader=trader,
         venue=venue,
     )
+
+
+def _in_memory(config: Config, out_dir: Path) -> Config:
+    """The configuration with the venue's addresses in memory, and everything written below out_dir."""
+    telemetry = replace(config.telemetry, out_dir=str(out_dir), console="plain")
+    return replace(config, venue=memory_venue(config.venue), telemetry=telemetry)
 
 
 async def _drain(writer: TelemetryWriter) -> None:

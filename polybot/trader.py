@@ -14,23 +14,27 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from polybot._fast.cross_timeframe import CrossTimeframe
 from polybot._fast.event import CommandKind, EventBuffer, EventKind, FeedState, OperatorCode
 from polybot._fast.risk import Denial
 from polybot.assembly import build_engine
 from polybot.clock import Clock
-from polybot.config import Config
+from polybot.config import Config, observed_intervals
 from polybot.cycle import WindowCycle
 from polybot.errors import InvariantBroken, VenueError
 from polybot.feeds.binance import SpotFeed
 from polybot.feeds.oracle import OracleFeed, PolyBoltFeed
 from polybot.feeds.tally import FeedTally
 from polybot.feeds.user import UserFeed
+from polybot.following import is_contradiction
 from polybot.gateway.clob import ClobGateway
 from polybot.gateway.reasons import RejectReason
 from polybot.gateway.signer import Signer
+from polybot.latches import LossKeeper, LossStore, OffLoop, run_inline
 from polybot.market.discovery import Discovery
 from polybot.market.resolution import OutcomePoller
 from polybot.market.window import Window, window_at
+from polybot.observer import ObservedWindow, Observer
 from polybot.runner import Runner
 from polybot.telemetry.console import Console
 from polybot.telemetry.inbox import TelemetryInbox
@@ -49,10 +53,14 @@ Drive = Callable[[Feed, float], Coroutine[Any, Any, None]]
 
 @dataclass(frozen=True, slots=True)
 class Wires:
-    """How this run reaches the outside: `drive(feed, rollover_s)` keeps a feed connected until cancelled."""
+    """How this run reaches the outside: `drive(feed, rollover_s)` keeps a feed connected until cancelled.
+
+    `off_loop` does what would block the loop (a synced write) beside it.
+    """
 
     http: HttpClient
     drive: Drive
+    off_loop: OffLoop = run_inline
 
 
 @dataclass(slots=True)
@@ -78,13 +86,16 @@ class Trader:
         signer: Signer,
         inbox: TelemetryInbox,
         session_nonce: bytes = b"",
+        losses: LossStore | None = None,
     ) -> None:
+        """`losses` keeps results and halts over a restart; without it they end with the process."""
         self.config = config
         self.clock = clock
         self.wires = wires
         self.inbox = inbox
         self.summary = RunSummary()
         self.engine = build_engine(config)
+        self.losses = LossKeeper(self.engine.risk, losses, notice=self.notice, off_loop=wires.off_loop)
         self.discovery = Discovery(wires.http, clock, config.venue)
         self.outcomes = OutcomePoller(wires.http, clock, config.venue, config.engine)
         self.gateway = ClobGateway(
@@ -109,7 +120,8 @@ class Trader:
         )
         self.tally = FeedTally()
         self._make_feeds()
-        self._cycles: dict[int, WindowCycle] = {}
+        self._cycles: dict[int, WindowCycle | ObservedWindow] = {}
+        self.observer = Observer(self, observed_intervals(config))
         self._fresh_second: dict[int, int] = {}  # the last second told fresh, by market
         self._next_index = 0
         self._group: asyncio.TaskGroup | None = None
@@ -170,7 +182,7 @@ class Trader:
         self._runner.feed(events)
         if not events.kind_mask() & _TICK_KINDS:
             return
-        for index in {int(row["market"]) for row in events.to_numpy()}:
+        for index in set(events.to_numpy()["market"].tolist()):
             market = self.engine.markets.get(index)
             if market is not None and market.book.tick_size > 0:
                 self.gateway.set_tick_size(index, market.book.tick_size)
@@ -223,6 +235,7 @@ class Trader:
                 try:
                     await self._wind_down()
                 finally:
+                    await self.losses.flush()
                     self._end_spawned()
             raise
         return self.summary
@@ -243,6 +256,7 @@ class Trader:
                 for task in lasting:
                     task.cancel()
                 await self.gateway.close()
+                await self.losses.flush()
                 self._end_spawned()
                 for line in self.tally.lines() if lasting else ():
                     self.notice("INFO", line)
@@ -280,6 +294,7 @@ class Trader:
     async def _start(self, lasting: list[asyncio.Task[None]]) -> None:
         assert self._group is not None
         create = self._group.create_task
+        self.losses.restore(resume=self.config.run.resume)
         await self.gateway.start()
         await self._warm_up()
         rollover_s = self.config.feeds.spot_rollover_h * 3600.0
@@ -290,6 +305,8 @@ class Trader:
         lasting.append(create(self._beat()))
         lasting.append(create(self._tell_seconds()))
         lasting.append(create(self._reconcile_regularly()))
+        lasting.append(create(self.observer.run()))
+        lasting.append(create(self.losses.run(self.clock.sleep)))
 
     async def _warm_up(self) -> None:
         """Fill the estimators from the exchange's recent past; without it they warm up live."""
@@ -307,6 +324,7 @@ class Trader:
 
     async def _wind_down(self) -> None:
         """No new orders; cancel what rests; wait for ends within the limit; say so when they are unknown."""
+        self.losses.freeze_manual()
         self.tell(EventKind.EV_OPERATOR, i=OperatorCode.OP_HALT)
         if not self.gateway.open_order_seqs():
             return
@@ -340,15 +358,14 @@ class Trader:
         try:
             await cycle.run()
         except Exception as error:  # the guard of a window: it ends alone, unless we contradict ourselves
-            if _is_contradiction(error):
+            if is_contradiction(error):
                 raise
             self.notice("ERROR", f"a window broke and is not traded on: {type(error).__name__}: {error}")
             if cycle.index is not None:
                 self.tell(EventKind.EV_MARKET_CLOSE, market=cycle.index)
         finally:
             if cycle.index is not None:
-                self._cycles.pop(cycle.index, None)
-                self._fresh_second.pop(cycle.index, None)
+                self.unregister(cycle.index)
 
     def _first_window(self) -> Window:
         """The next window that can still be joined before it starts."""
@@ -359,7 +376,7 @@ class Trader:
         ahead = self.config.engine.discover_ahead * self.config.interval.duration_s
         return window.start_ns - ahead * NS
 
-    def register(self, cycle: WindowCycle) -> int:
+    def register(self, cycle: WindowCycle | ObservedWindow) -> int:
         """Give a window its market index; oracle ticks and feed commands reach it from now on."""
         index = self._next_index
         while index in self.engine.markets:
@@ -367,6 +384,11 @@ class Trader:
         self._next_index = (index + 1) % MAX_INDEX
         self._cycles[index] = cycle
         return index
+
+    def unregister(self, index: int) -> None:
+        """Nothing reaches this window any more."""
+        self._cycles.pop(index, None)
+        self._fresh_second.pop(index, None)
 
     # -- regular work -----------------------------------------------------------------------------------------
 
@@ -388,7 +410,9 @@ class Trader:
         """Open or close entries as the gateway and the user channel stand."""
         reason = ""
         paused = self.gateway.entry_pause()
-        if paused is not RejectReason.NONE:
+        if self.losses.problem:
+            reason = self.losses.problem
+        elif paused is not RejectReason.NONE:
             reason = f"gateway paused: {paused.name} {self.gateway.pause_detail()}".rstrip()
         elif not self._reconciled:
             reason = "user channel not connected and reconciled"
@@ -401,6 +425,9 @@ class Trader:
     def _tell_changes(self) -> None:
         while self.engine.alerts:
             self.notice("ERROR", self.engine.alerts.pop(0))
+        for strategy in self.engine.strategies:
+            for text in strategy.take_notes() if isinstance(strategy, CrossTimeframe) else ():
+                self.notice("WARNING", text)
         risk = self.engine.risk
         halts = (risk.halted_manual, risk.halted_daily, risk.halted_weekly)
         for before, after, name in zip(
@@ -409,13 +436,16 @@ class Trader:
             if before != after:
                 self.notice("WARNING", f"{name} halt {'set' if after else 'lifted'}")
         self._halts = halts
+        self.losses.note()
 
     def _tell_freshness(self, now_ns: int) -> None:
         """Tell each live market's freshness and numbers until its second is told fresh: once a second as a rule."""
         spot, risk = self.engine.spot, self.engine.risk
         second = now_ns // NS
         for index, market in self.engine.markets.items():
-            if not market.start_ns <= now_ns < market.end_ns or self._fresh_second.get(index) == second:
+            if market.observed or not market.start_ns <= now_ns < market.end_ns:
+                continue
+            if self._fresh_second.get(index) == second:
                 continue
             spot_fresh = now_ns - spot.data_ns <= risk.spot_max_age_ns
             book_fresh = market.book.has_snapshot and now_ns - market.book_ns <= risk.stale_feed_ns
@@ -439,7 +469,7 @@ class Trader:
             spot = self.engine.spot
             ages = {"spot": (now_ns - spot.data_ns) / NS, "oracle": (now_ns - spot.oracle_ns) / NS}
             for index, market in self.engine.markets.items():
-                if market.start_ns <= now_ns < market.end_ns:
+                if market.start_ns <= now_ns < market.end_ns and not market.observed:
                     ages[f"book {index}"] = (now_ns - market.book_ns) / NS
             self.inbox.feed_ages(ages)
             for line in self.tally.news(now_ns):
@@ -490,9 +520,3 @@ class Trader:
         """Sleep until venue time is at_ns; a loop timer that fires early is slept on."""
         while (wait_ns := at_ns - self.clock.now_ns()) > 0:
             await self.clock.sleep(wait_ns / NS)
-
-
-def _is_contradiction(error: Exception) -> bool:
-    if isinstance(error, ExceptionGroup):
-        return error.subgroup(InvariantBroken) is not None
-    return isinstance(error, InvariantBroken)

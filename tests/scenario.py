@@ -105,13 +105,13 @@ class Scenario:
         self.events.reset()
         return commands
 
-    def trade(self, t: float, price: float, **fields: Any) -> None:
-        """One live spot trade."""
+    def trade(self, t: float, price: float, *, stamp: float | None = None, **fields: Any) -> None:
+        """One live spot trade; `stamp` is the exchange's own time of it, t unless told."""
         self.price = price
         self.events.add(
             EventKind.EV_SPOT_TRADE,
             recv_ns=self.at(t),
-            venue_ns=self.at(t),
+            venue_ns=self.at(t if stamp is None else stamp),
             flags=EventFlag.F_END,
             x=price,
             y=0.01,
@@ -125,12 +125,16 @@ class Scenario:
                 kind, recv_ns=self.at(t), venue_ns=self.at(t), flags=EventFlag.F_END, x=value, i=window
             )
 
-    def book(self, t: float, bids: Levels, asks: Levels, market: int = 0) -> None:
-        """A whole Up book: (price_ticks, shares) per level."""
+    def book(
+        self, t: float, bids: Levels, asks: Levels, market: int = 0, *, stamp: float | None = None
+    ) -> None:
+        """A whole Up book: (price_ticks, shares) per level; `stamp` is the venue's own time of it."""
+        told_ns = 0 if stamp is None else self.at(stamp)
         rows = [(0, ticks, shares) for ticks, shares in bids] + [(1, ticks, shares) for ticks, shares in asks]
         self.events.add(
             EventKind.EV_BOOK_SNAPSHOT,
             recv_ns=self.at(t),
+            venue_ns=told_ns,
             market=market,
             flags=0 if rows else EventFlag.F_END,
         )
@@ -138,6 +142,7 @@ class Scenario:
             self.events.add(
                 EventKind.EV_BOOK_LEVEL,
                 recv_ns=self.at(t),
+                venue_ns=told_ns,
                 market=market,
                 side=side,
                 i=ticks,
@@ -159,6 +164,18 @@ class Scenario:
     def timer(self, t: float) -> None:
         """One heartbeat."""
         self.events.add(EventKind.EV_TIMER, recv_ns=self.at(t))
+
+    def still(self, first: float, last: float, *, price: float | None = None, step: float = 0.1) -> None:
+        """Heartbeats over [first, last], with a trade and an oracle print at every whole second; processed at once."""
+        count = round((last - first) / step)
+        for k in range(count + 1):
+            t = round(first + k * step, 6)
+            if t == int(t):
+                level = (self.price if price is None else price) + (int(t) % 2) - (int(self.price) % 2)
+                self.trade(t, level)
+                self.oracle(t, level)
+            self.timer(t)
+        self.go()
 
     def fill(
         self,
@@ -212,3 +229,20 @@ class Scenario:
 def rows(commands: np.ndarray[Any, Any], kind: int) -> np.ndarray[Any, Any]:
     """Commands of one kind."""
     return commands[commands["kind"] == kind]
+
+
+def blocked_by(scenario: Scenario, index: int = 0, *, unasked: tuple[str, ...] = ()) -> str:
+    """Name of the gate that blocks a strategy; every gate before it passed and none after it was reached.
+
+    `unasked`: gates that this setting of the strategy does not ask.  "" when no gate blocks.
+    """
+    names = scenario.engine.strategies[index].gate_names
+    results = {
+        name: row[3]
+        for name, row in zip(names, scenario.market.gate_rows(index), strict=False)
+        if name not in unasked
+    }
+    asked = [name for name, result in results.items() if result != -1]
+    assert asked == list(results)[: len(asked)]
+    assert all(results[name] == 1 for name in asked[:-1])
+    return asked[-1] if results[asked[-1]] == 0 else ""

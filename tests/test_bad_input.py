@@ -377,6 +377,19 @@ def test_a_market_that_is_not_ready_is_asked_for_again_and_traded(
     assert int(found[FIRST]["orders"]) > 0
 
 
+def test_a_strike_that_is_not_the_venues_late_figure_is_said_out_loud(tmp_path: Path) -> None:
+    def raise_figure(event: dict[str, Any], _: dict[str, Any]) -> None:
+        if "eventMetadata" in event:
+            event["eventMetadata"]["priceToBeat"] += 25.0
+
+    result = play(tmp_path, prepare=change_gamma(FIRST, raise_figure))
+    found = check_second_window(result, settled=2, refused=0)
+    ours, theirs = re.findall(rf"{FIRST}: our strike ([\d.]+) is not the venue's ([\d.]+)", result.console)[0]
+    assert float(theirs) - float(ours) == pytest.approx(25.0, abs=0.01)
+    assert float(ours) == pytest.approx(float(found[FIRST]["strike"]))
+    assert f"{SECOND}: our strike" not in result.console
+
+
 def test_a_missing_strike_is_said_and_that_market_not_traded(tmp_path: Path) -> None:
     def silence(_: Trader, venue: Venue) -> None:
         # The oracle publishes nothing around the first window's start; PolyBolt's history has the same hole.

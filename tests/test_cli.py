@@ -93,7 +93,7 @@ def test_overrides_of_a_run_are_taken(capsys: pytest.CaptureFixture[str]) -> Non
         ("feeds.backoff_min_s=20", "must be <= feeds.backoff_max_s=10"),
         ("venue.seed=${nothing}", "venue.seed cannot be resolved"),
         ("venue.seed=[", "cannot read venue.seed=["),
-        ("rnu", "unknown command rnu: commands are run, sim; did you mean run?"),
+        ("rnu", "unknown command rnu: commands are run, sim, campaign, "),
         ("run sim", "unexpected word sim after run"),
         ("risk", "risk needs a value: risk=... with one of aggressive, conservative, standard"),
         ("--cgf job", "unknown option --cgf; did you mean --cfg?"),

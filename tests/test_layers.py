@@ -21,11 +21,11 @@ MODULES = {  # a .pyx hides the .pxd of the same name, which is read with it
 LAYERS = (
     (r"polybot", 0),
     (r"polybot\._fast(\..*)?", 0),
-    (r"polybot\.(errors|clock|config|config_\w+|transport)", 1),
+    (r"polybot\.(errors|clock|config|config_\w+|latches|transport|volatility)", 1),
     (r"polybot\.market\.(spec|window)", 1),
-    (r"polybot\.(feeds|gateway|sim|telemetry|market|strategies)(\..*)?", 2),
-    (r"polybot\.(runner|record|backtest|analyze)(\..*)?", 3),
-    (r"polybot\.(assembly|cycle|daemon|harness|trader|cli|compose|__main__)(\..*)?", 4),
+    (r"polybot\.(feeds|gateway|journal|sim|telemetry|market|strategies)(\..*)?", 2),
+    (r"polybot\.(runner|record|backtest|analyze|research)(\..*)?", 3),
+    (r"polybot\.(assembly|campaign\w*|cycle|daemon|following|harness|observer|trader|cli|compose|__main__)(\..*)?", 4),
 )
 # Third-party libraries and the only modules that may import them.
 OWNERS = {

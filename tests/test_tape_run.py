@@ -22,6 +22,7 @@ from reference import math_reference as slow
 from runs import configure, markets, run
 
 from polybot._fast.event import EventBuffer, EventFlag, EventKind
+from polybot.config import VolConfig
 from polybot.harness import VirtualRun
 from polybot.sim.venue import Venue
 from polybot.trader import Trader
@@ -35,6 +36,7 @@ SLUG = "btc-updown-5m-1723161300"  # 2024-08-08 23:55 UTC
 CHECK_EVERY = 100  # live trades
 YEAR_S = 365.25 * 86_400
 REL = 1e-9
+EWMA = VolConfig(name="ewma", sample_ms=1_000, warmup_samples=10, floor_annual=0.30)
 # At 30 venue seconds a wall second a busy machine is easily "silent" for 5 of them: nothing may be cut for that.
 PATIENT = ("feeds.spot_silence_s=600", "feeds.oracle_silence_s=600", "feeds.pong_timeout_s=300")
 
@@ -96,7 +98,7 @@ Taped = tuple[VirtualRun, Tap]
 def taped(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Taped:
     """The taped window, traded in virtual time."""
     tap = Tap()
-    config = configure(venue__tape=str(shared_dir / TAPE))
+    config = configure(venue__tape=str(shared_dir / TAPE), model__vol=EWMA)
     return run(tmp_path_factory.mktemp("tape"), config, prepare=tap.attach), tap
 
 
@@ -125,14 +127,16 @@ def test_volatility_equals_the_slow_reference(taped: Taped) -> None:
         prices = [(price, ns) for price, _, ns in tap.trades[:count]]
         expected = _ewma(prices, floor)
         values.append(expected)
-        assert math.isclose(got["volatility"], expected, rel_tol=REL)
+        assert got["volatility"] == pytest.approx(expected, rel=REL, nan_ok=True)
         cached = _ewma([(price, ns) for price, ns in prices if ns <= got["sigma_ns"]], floor)
-        assert math.isclose(got["sigma"], cached, rel_tol=REL)
+        assert got["sigma"] == pytest.approx(cached, rel=REL, nan_ok=True)
         assert got["last"] == prices[-1][0]
     assert len(values) == TRADES // CHECK_EVERY + 1
-    assert min(values) == floor  # the flat past before the tape
-    assert max(values) > 3 * floor
-    assert len(set(values)) > 50
+    known = [value for value in values if not math.isnan(value)]
+    assert math.isnan(values[0])  # the past before the tape is silence: nothing to warm up on
+    assert len(known) > 90
+    assert max(known) > 3 * floor
+    assert len(set(known)) > 50
 
 
 def test_vwap_equals_the_slow_reference(taped: Taped) -> None:
@@ -223,9 +227,10 @@ def test_the_daemon_over_sockets_decodes_the_whole_tape_and_settles(
 
 
 def _ewma(prices: list[tuple[float, int]], floor: float) -> float:
-    """Sigma per sqrt(second) with the default settings, from explicit weights."""
+    """Sigma per sqrt(second) of the EWMA, from explicit weights; NaN before its tenth sample."""
     variance, samples = slow.sampled_ewma(prices, 0.94, NS)
-    assert samples >= 10
+    if samples < EWMA.warmup_samples:
+        return math.nan
     return max(math.sqrt(variance / (1 - 0.94**samples)), floor)
 
 

@@ -117,6 +117,7 @@ cdef class Account:
     cdef int finish_order(self, MarketState m, Order o) except -1:
         """After any change: reservation, order count, open list, and a record."""
         cdef int64_t reserve
+        cdef bint counts
         if o.filled >= o.shares and not o.terminal():
             o.status = OS_FILLED
         elif o.filled > 0 and not o.terminal() and o.status != OS_UNKNOWN and rank(o.status) < rank(OS_PARTIAL):
@@ -124,9 +125,10 @@ cdef class Account:
         reserve = o.reserve()
         self.risk.hold(o.strategy, reserve - o.reserved_usd)
         o.reserved_usd = reserve
-        if o.terminal() and o.counted and o.filled == 0 and o.matched == 0:
-            o.counted = False
-            m.order_count[o.strategy] -= 1
+        counts = not o.terminal() or o.filled > 0 or o.matched > 0
+        if counts != o.counted:                  # it ended with nothing, or a late fill shows that it did not
+            o.counted = counts
+            m.order_count[o.strategy] += 1 if counts else -1
         if o.terminal() and o.outstanding() == 0:
             if o in m.open_orders:
                 m.open_orders.remove(o)

@@ -41,7 +41,7 @@ cdef class Engine:
     cdef int on_tick_size(self, const Event* e) except -1
     cdef int on_timer(self, int64_t now_ns) except -1
     cdef int on_strike(self, const Event* e) except -1
-    cdef int tend_orders(self, MarketState m, int64_t now_ns) except -1
+    cdef int tend_market(self, MarketState m, int64_t now_ns) except -1
     cdef int on_market_close(self, const Event* e) except -1
     cdef int on_order_news(self, const Event* e) except -1
     cdef int on_outcome(self, const Event* e) except -1

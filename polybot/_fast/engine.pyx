@@ -8,7 +8,7 @@ an outcome settles.  Everything said about why a signal did or did not become an
 Owns all trading state.  Must not wait, read a clock, log, touch a socket or raise for business reasons; a
 strategy that raises is disabled and named in ``alerts``.  Called by the runner only.
 """
-from libc.math cimport isnan
+from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
 
 from polybot._fast.account cimport Account
@@ -20,10 +20,10 @@ from polybot._fast.event cimport (
     OP_RESUME, OS_UNKNOWN, UP, CommandBuffer, Event, EventBuffer,
 )
 from polybot._fast.order cimport Order
-from polybot._fast.records cimport emit, record_diagnostic, record_signal
+from polybot._fast.records cimport emit, record_diagnostic, record_portfolio, record_signal
 from polybot._fast.risk cimport (
-    BOOK_CROSSED, DECONFLICTED, DISPATCHED, HOUSE_SIDE, MARKET_CLOSING, MARKET_NOT_OPEN, NO_BOOK, NO_PRICE, NOT_WARM,
-    OBSERVED, PAIR_COST, STALE_ORACLE, STRIKE_UNKNOWN, Risk, open_order_reason, pair_too_dear,
+    BOOK_CROSSED, DECONFLICTED, DISABLED, DISPATCHED, HOUSE_SIDE, MARKET_CLOSING, MARKET_NOT_OPEN, NO_BOOK, NO_PRICE,
+    NOT_WARM, OBSERVED, STALE_ORACLE, STRIKE_UNKNOWN, Risk,
 )
 from polybot._fast.state cimport DOWN_SLOT, MAX_STRATEGIES, UP_SLOT, MarketState, SpotState
 from polybot._fast.strategy cimport ON_ANY_BOOK, ON_BOOK, ON_SPOT_TRADE, Signal, Strategy
@@ -65,7 +65,7 @@ cdef class Engine:
         self.active = []
         self.out = CommandBuffer()
         self.account = Account(risk, self.out)
-        self.wants_any_book = any((<Strategy> s).triggers & ON_ANY_BOOK for s in self.strategies)
+        self.wants_any_book = any((<Strategy> s).enabled and (<Strategy> s).triggers & ON_ANY_BOOK for s in self.strategies)
         self.pool = [Signal() for _ in range(MAX_STRATEGIES)]
 
     # -- side records -----------------------------------------------------------------------------------------
@@ -83,6 +83,8 @@ cdef class Engine:
         (<MarketState> state).fresh_left = self.fresh_samples
         self.markets[index] = state
         self.active.append(state)
+        for strategy in self.strategies:
+            (<Strategy> strategy).prepare(state)
         return state
 
     def drop_market(self, int index) -> None:
@@ -194,12 +196,15 @@ cdef class Engine:
         sampled = self.spot.sigma_ns
         self.spot.on_trade(e.x, e.y, e.recv_ns, e.venue_ns, live)
         sampled = self.spot.sigma_ns - sampled
+        if live:
+            self.risk.note_stamp(e.venue_ns, e.recv_ns)
         if live and e.flags & F_END:
             for m in self.active:
                 if sampled >= NS and m.fresh_left and not isnan(self.spot.sigma) and e.recv_ns >= m.start_ns:
                     m.fresh_left -= 1
                 if not m.closed:
                     self.evaluate(m, ON_SPOT_TRADE, e.recv_ns)
+            self.risk.note_greeks(self.active, self.spot, e.recv_ns)
         return 0
 
     cdef int on_book(self, const Event* e) except -1:
@@ -209,6 +214,7 @@ cdef class Engine:
         else:
             m.book.apply(e)
             m.dirty = True
+            m.book_stamp_ns = e.venue_ns
             if e.kind == EV_BOOK_DELTA and (e.x >= 0 or e.y >= 0):
                 m.told_outcome = e.outcome
                 m.told_bid, m.told_ask = _told(e.x, 0), _told(e.y, 10_000)
@@ -224,7 +230,9 @@ cdef class Engine:
         cdef int any_book = 0
         if self.wants_any_book:
             for m in self.active:
-                any_book |= ON_ANY_BOOK if m.dirty else 0
+                if m.dirty:
+                    m.book_ns = now_ns           # before anybody looks at this book as another window's
+                    any_book = ON_ANY_BOOK
         for m in self.active:
             if not m.dirty:
                 if any_book and not m.closed:
@@ -232,7 +240,7 @@ cdef class Engine:
                 continue
             m.dirty = False
             m.book_ns = now_ns
-            m.note_quote(self.spot.last)
+            m.note_quotes(self.spot.last)
             self.check_told(m)
             if m.book.off_tick != m.off_tick_seen:
                 m.off_tick_seen = m.book.off_tick
@@ -295,8 +303,8 @@ cdef class Engine:
         self.risk.roll(now_ns)
         for m in self.active:
             marked += self.marked(m)
-            if m.open_orders and not m.closed:
-                self.tend_orders(m, now_ns)
+            if not m.closed and (m.open_orders or m.moves.lookback_ns):
+                self.tend_market(m, now_ns)
         self.risk.marked_usd = marked
         self.risk.check_halts()
         if now_ns >= self.next_diagnostic_ns:
@@ -305,11 +313,15 @@ cdef class Engine:
                 if now_ns < m.end_ns:
                     m.block_reason = self.pregate(m, now_ns)
                     record_diagnostic(self.out, m, self.spot, self.strategies, now_ns)
+                    record_portfolio(self.out, m, self.risk, now_ns)
         return 0
 
-    cdef int tend_orders(self, MarketState m, int64_t now_ns) except -1:
-        """Cancel resting orders whose time is up, and all of them where nothing new might be placed either."""
+    cdef int tend_market(self, MarketState m, int64_t now_ns) except -1:
+        """Sample mid and fair; cancel resting orders whose time is up, and all where nothing new might be placed either."""
         cdef bint stopped = self.pregate(m, now_ns) != DISPATCHED
+        m.moves.on_sample(NAN if stopped else m.mid(), m.px.p_up, now_ns)
+        if not m.open_orders:
+            return 0
         stopped = stopped or self.risk._check_portfolio(m, self.spot, False, now_ns) != DISPATCHED
         return self.account.cancel_resting(m, now_ns, stopped)
 
@@ -403,7 +415,11 @@ cdef class Engine:
         if m.open_orders:
             self.account.cancel_resting(m, now_ns, False)
         for strategy in self.strategies:
-            if strategy.enabled and strategy.triggers & trigger:
+            if not strategy.triggers & trigger:
+                continue
+            if not strategy.enabled:
+                m.denials[strategy.index][<int> DISABLED] += 1
+            else:
                 signal = <Signal> self.pool[n]
                 if self.ask(strategy, m, signal):
                     m.signals[strategy.index] += 1
@@ -433,10 +449,6 @@ cdef class Engine:
             s = <Signal> ordered[k]
             if s.reason == DISPATCHED and m.house >= 0 and not self._passive(s) and s.outcome != m.house:
                 s.reason = HOUSE_SIDE
-            if s.reason == DISPATCHED:
-                s.reason = open_order_reason(m, s)
-            if s.reason == DISPATCHED and pair_too_dear(m, s):
-                s.reason = PAIR_COST
             if s.reason == DISPATCHED:
                 s.reason = self.risk.check(m, self.spot, s, s.strategy, not s.post_only, now_ns)
             if s.reason == DISPATCHED:
@@ -479,7 +491,6 @@ cdef class Engine:
             m.house = s.outcome
         record_signal(self.out, m, s, CMD_SIGNAL, o.seq, now_ns)
         return record_signal(self.out, m, s, CMD_PLACE, o.seq, now_ns)
-
 
     # -- our orders -------------------------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ cdef class LatencyArb(Strategy):
             return 0
         if not self.gate(G_SE, edge, self.edge_se_multiple * market.px.se_q):
             return 0
-        before = market.fair_at_spot(market.quote_spot[outcome], market.spot - spot.last, outcome)
+        before = market.fair_at_spot(market.quote_spot(spot, outcome), market.spot - spot.last, outcome)
         before = edge - (market.q(outcome) - before)
         if self.require_move and not self.gate_most(G_MOVE, before, self.require_move_edge):
             return 0

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 
 from polybot._fast.event cimport Command, CommandBuffer
 from polybot._fast.order cimport Order, Trade
+from polybot._fast.risk cimport Risk
 from polybot._fast.state cimport MarketState, SpotState
 from polybot._fast.strategy cimport Signal
 
@@ -13,3 +14,4 @@ cdef int record_fill(CommandBuffer out, Order o, Trade t, int64_t key, int64_t n
 cdef int record_settlement(CommandBuffer out, MarketState m, int strategy, int64_t now_ns, int64_t cost,
                            int64_t payout) except -1
 cdef int record_diagnostic(CommandBuffer out, MarketState m, SpotState spot, list strategies, int64_t now_ns) except -1
+cdef int record_portfolio(CommandBuffer out, MarketState m, Risk risk, int64_t now_ns) except -1

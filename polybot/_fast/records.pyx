@@ -11,12 +11,9 @@ from polybot._fast.event cimport (
 )
 from polybot._fast.order cimport Order, Trade
 from polybot._fast.pricing cimport RULE_CANDLE
+from polybot._fast.risk cimport DISPATCHED, Risk
 from polybot._fast.state cimport DOWN_SLOT, UP_SLOT, MarketState, SpotState
 from polybot._fast.strategy cimport Signal, Strategy
-
-cdef enum:
-    DISPATCHED = 0           # Denial of polybot._fast.risk, which cimports nothing from here
-
 
 cdef Command* emit(CommandBuffer out, int kind, int market, int64_t now_ns) except NULL:
     """Append an empty command of this kind."""
@@ -65,7 +62,8 @@ cdef int record_settlement(CommandBuffer out, MarketState m, int strategy, int64
 
 
 cdef int record_diagnostic(CommandBuffer out, MarketState m, SpotState spot, list strategies, int64_t now_ns) except -1:
-    """One CMD_DIAGNOSTIC (strategy holds the Denial that blocks the market), then a CMD_GATE per gate as last walked.
+    """One CMD_DIAGNOSTIC (strategy holds the Denial that blocks the market), then a CMD_GATE per gate as last walked
+    (order_type 1: its strategy is disabled).
 
     What needs a price is NaN while the market is blocked.
     """
@@ -92,4 +90,20 @@ cdef int record_diagnostic(CommandBuffer out, MarketState m, SpotState spot, lis
             c.strategy, c.reason = strategy.index, g
             c.edge, c.fair = m.gates[strategy.index][g].value, m.gates[strategy.index][g].threshold
             c.confidence, c.size_frac = m.gates[strategy.index][g].compare, m.gates[strategy.index][g].result
+            c.order_type = not strategy.enabled
+    return 0
+
+
+cdef int record_portfolio(CommandBuffer out, MarketState m, Risk risk, int64_t now_ns) except -1:
+    """A CMD_GATE of no strategy while a position is open: what the account holds over all live windows.
+
+    edge is net shares (Up minus Down) and fair their limit, distance shares short gamma and spot their limit
+    (0: not limited), delta and gamma of the whole in USD per USD of spot.
+    """
+    cdef Command* c
+    if not risk.has_position:
+        return 0
+    c = emit(out, CMD_GATE, m.index, now_ns)
+    c.edge, c.fair, c.distance, c.spot = risk.net_shares, risk.max_delta, risk.short_gamma_shares, risk.max_short_gamma
+    c.delta, c.gamma = risk.delta, risk.gamma
     return 0

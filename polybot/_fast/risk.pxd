@@ -43,8 +43,20 @@ cpdef enum Denial:
     NO_BOOK = 34
     HARD_CEILING = 35
     OBSERVED = 36
+    SELF_CROSS = 37
+
+cdef enum:
+    MAX_RATE = 64            # dispatches remembered for the rate; orders_per_s is below it
+
+ctypedef struct Intent:
+    int strategy
+    int market
+    int outcome
+    int side
+    int price_ticks
 
 cdef int open_order_reason(MarketState m, Signal s) noexcept
+cdef bint crosses_own(MarketState m, Signal s) noexcept
 cdef bint pair_too_dear(MarketState m, Signal s) noexcept
 cdef int64_t at_risk(int64_t cost_usd) noexcept
 
@@ -56,6 +68,7 @@ cdef class Risk:
     cdef readonly int64_t spot_max_age_ns
     cdef readonly int64_t stale_feed_ns
     cdef readonly int64_t oracle_max_age_ns
+    cdef readonly int64_t max_clock_skew_ns
     cdef readonly int collar_ticks
     cdef readonly double orders_per_s
     cdef readonly int64_t hard_order_usd
@@ -80,8 +93,20 @@ cdef class Risk:
     cdef readonly int64_t day_realised_usd
     cdef readonly int64_t week_realised_usd
     cdef readonly int64_t marked_usd             # open positions: mark minus cost
-    cdef double tokens
-    cdef int64_t tokens_ns
+    cdef readonly int64_t spot_lag_ns            # receipt minus the exchange's own stamp of the last live spot trade
+    # The net share position over all live windows, as of the last spot update.
+    cdef readonly double net_shares              # Up minus Down
+    cdef readonly double short_gamma_shares      # in windows where the position loses by movement
+    cdef readonly double delta                   # USD per USD of spot
+    cdef readonly double gamma
+    cdef readonly bint has_position
+    cdef int rate_count                          # dispatches allowed within rate_span_ns
+    cdef int64_t rate_span_ns
+    cdef int64_t dispatches
+    cdef int64_t dispatched_ns[MAX_RATE]
+    cdef int intents                             # orders let through at intent_ns
+    cdef int64_t intent_ns
+    cdef Intent intent[MAX_RATE]
     cdef void roll(self, int64_t now_ns) noexcept
     cdef void check_halts(self) noexcept
     cdef int check(self, MarketState market, SpotState spot, Signal signal, int strategy, bint taker,
@@ -90,10 +115,15 @@ cdef class Risk:
     cdef int _check_orders(self, MarketState market, Signal signal, int strategy, int64_t now_ns) noexcept
     cdef bint _outside_collar(self, MarketState market, Signal signal) noexcept
     cdef int _check_greeks(self, MarketState market, Signal signal) noexcept
+    cdef double _short_gamma_with(self, MarketState market, bint up, double more) noexcept
+    cdef bint _is_duplicate(self, MarketState market, Signal signal, int64_t now_ns) noexcept
+    cdef void _remember(self, MarketState market, Signal signal, int64_t now_ns) noexcept
+    cdef void note_stamp(self, int64_t venue_ns, int64_t recv_ns) noexcept
+    cdef void note_greeks(self, list markets, SpotState spot, int64_t now_ns) noexcept
     cdef bint _spot_left_behind(self, SpotState spot, int64_t now_ns) noexcept
     cdef int _fit_size(self, MarketState market, Signal signal, int strategy, bint taker) noexcept
     cdef int _fit_sale(self, MarketState market, Signal signal, int strategy) noexcept
-    cdef bint take_token(self, int64_t now_ns) noexcept
+    cdef bint _too_fast(self, int64_t now_ns) noexcept
     cdef void hold(self, int strategy, int64_t change_usd) noexcept
     cdef void book_cost(self, int strategy, int64_t at_risk_usd, int64_t paid_usd) noexcept
     cdef void realise(self, int strategy, int64_t pnl_usd, int64_t at_risk_usd) noexcept

@@ -43,6 +43,7 @@ class Denial(IntEnum):
     NO_BOOK = 34
     HARD_CEILING = 35
     OBSERVED = 36
+    SELF_CROSS = 37
 
 class Risk:
     bankroll_usd: int
@@ -52,6 +53,7 @@ class Risk:
     spot_max_age_ns: int
     stale_feed_ns: int
     oracle_max_age_ns: int
+    max_clock_skew_ns: int
     collar_ticks: int
     orders_per_s: float
     hard_order_usd: int
@@ -70,6 +72,12 @@ class Risk:
     day_realised_usd: int
     week_realised_usd: int
     marked_usd: int
+    spot_lag_ns: int
+    net_shares: float
+    short_gamma_shares: float
+    delta: float
+    gamma: float
+    has_position: bool
     def __init__(
         self,
         *,
@@ -82,6 +90,7 @@ class Risk:
         oracle_max_age_ns: int,
         collar_ticks: int,
         orders_per_s: float,
+        max_clock_skew_ns: int = ...,
         max_delta: float = 0.0,
         max_short_gamma: float = 0.0,
         hard_order_usd: int = ...,
@@ -98,6 +107,17 @@ class Risk:
     ) -> None: ...
     def halt(self) -> None: ...
     def resume(self) -> None: ...
+    def restore(
+        self,
+        *,
+        day: int,
+        week: int,
+        day_realised_usd: int,
+        week_realised_usd: int,
+        halted_manual: bool,
+        halted_daily: bool,
+        halted_weekly: bool,
+    ) -> None: ...
     def set_venue_down(self, down: bool) -> None: ...
     def set_cash(self, cash_usd: int) -> None: ...
     def exposure(self, strategy: int = -1) -> int: ...

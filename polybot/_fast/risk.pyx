@@ -1,13 +1,17 @@
 """Two-tier risk: portfolio gates first, then the strategy's own limits; sizes an order or names the denial.
 
+Theory of operation: `check` walks halts, venue, clock and data ages (the account as a whole), then our own
+orders (same intent twice, unknown, crossing, pending, pair), then the strategy's row and the price collar, cuts
+the size to the narrowest room, and last asks what only a sized order answers: Greeks and orders per second.
+
 Owns limits, exposure (resting, in-flight and unknown orders in full, plus the cost of open positions), cash,
 halts and the day's and week's result.  All money in micro-USD integers.  Must not know orders' histories or
 books beyond what a check needs: the engine tells it every change through hold, book_cost and realise.
 """
-from libc.math cimport isnan
+from libc.math cimport fabs, fmax, isfinite
 from libc.stdint cimport int64_t
 
-from polybot._fast.event cimport BUY, OS_UNKNOWN, UP
+from polybot._fast.event cimport BUY, FAK, FOK, OS_UNKNOWN, UP
 from polybot._fast.fees cimport notional_micro_usd, taker_fee_micro_usd
 from polybot._fast.order cimport Order
 from polybot._fast.state cimport DOWN_SLOT, MAX_STRATEGIES, UP_SLOT, MarketState, SpotState
@@ -17,6 +21,9 @@ cdef int64_t NS = 1_000_000_000
 cdef int64_t DAY_NS = 86_400 * NS
 cdef int64_t MICRO = 1_000_000
 cdef int64_t LOT = 10_000
+cdef int FULL_TICKS = 10_000                     # a pair Up + Down pays this
+# The fee's rounding and the two micro-USD an order's reservation is rounded up by (Order.reserve).
+cdef int64_t ROUNDING_USD = 4
 cdef int64_t MIN_MARKETABLE_USD = 1_000_000      # the venue refuses a marketable BUY below $1 (2026-11)
 # Ceilings outside the configuration's reach; raised only by POLYBOT_HARD_MAX_USD at process start.
 HARD_ORDER_USD = 500_000_000
@@ -29,7 +36,7 @@ cdef int64_t at_risk(int64_t cost_usd) noexcept:
 
 
 cdef int open_order_reason(MarketState m, Signal s) noexcept:
-    """An unknown order blocks its token for all; a strategy waits for its own order on that token."""
+    """An unknown order blocks its token for all; none may meet one of ours; a strategy waits for its own order."""
     cdef Order o
     cdef int reason = DISPATCHED
     cdef int ask = m.book.best_ask(s.outcome), bid = m.book.best_bid(s.outcome)
@@ -40,9 +47,30 @@ cdef int open_order_reason(MarketState m, Signal s) noexcept:
             return UNKNOWN_ORDER
         if o.strategy == s.strategy:
             reason = PENDING_ORDER
+    if crosses_own(m, s):
+        return SELF_CROSS
     if s.post_only and (s.price_ticks >= ask >= 0 if s.side == BUY else s.price_ticks <= bid):
         return POST_ONLY_WOULD_CROSS
     return reason
+
+
+cdef bint crosses_own(MarketState m, Signal s) noexcept:
+    """True when the order would trade against one of ours that rests, or may, on either token.
+
+    Up and Down are one mirrored book: a Buy of Down at p is a Sell of Up at 1 - p.
+    """
+    cdef Order o
+    cdef bint bids = (s.outcome == UP) == (s.side == BUY)
+    cdef int mine = s.price_ticks if s.outcome == UP else FULL_TICKS - s.price_ticks, theirs
+    for o in m.open_orders:
+        if o.order_type == FAK or o.order_type == FOK or ((o.outcome == UP) == (o.side == BUY)) == bids:
+            continue
+        if o.outstanding() == 0:
+            continue
+        theirs = o.price_ticks if o.outcome == UP else FULL_TICKS - o.price_ticks
+        if mine >= theirs if bids else mine <= theirs:
+            return True
+    return False
 
 
 cdef bint pair_too_dear(MarketState m, Signal s) noexcept:
@@ -64,6 +92,26 @@ cdef bint pair_too_dear(MarketState m, Signal s) noexcept:
     return not cost / held + price <= 1.0
 
 
+cdef double net_position(MarketState m) noexcept:
+    """Up minus Down held in one window, shares."""
+    return <double> (m.shares[UP_SLOT] - m.shares[DOWN_SLOT]) * 1e-6
+
+
+cdef double may_add(MarketState m, bint up) noexcept:
+    """Shares that open orders may still add to the net position in one direction."""
+    cdef Order o
+    cdef int64_t most = 0
+    for o in m.open_orders:
+        if ((o.outcome == UP) == (o.side == BUY)) == up:
+            most += o.outstanding()
+    return most * 1e-6
+
+
+cdef double short_gamma(double net, double gamma) noexcept:
+    """Shares of a net position that loses by movement; a gamma that is not known counts as such."""
+    return 0.0 if net * gamma >= 0.0 else fabs(net)
+
+
 cdef class Risk:
     """Limits of one account.
 
@@ -73,12 +121,15 @@ cdef class Risk:
 
     def __init__(self, *, int64_t bankroll_usd, double max_exposure_frac, double daily_loss_halt_frac,
                  double weekly_loss_halt_frac, int64_t spot_max_age_ns, int64_t stale_feed_ns,
-                 int64_t oracle_max_age_ns, int collar_ticks, double orders_per_s,
+                 int64_t oracle_max_age_ns, int collar_ticks, double orders_per_s, int64_t max_clock_skew_ns=NS,
                  double max_delta=0.0, double max_short_gamma=0.0,
                  int64_t hard_order_usd=HARD_ORDER_USD, int64_t hard_open_usd=HARD_OPEN_USD):
-        for value in (max_exposure_frac, daily_loss_halt_frac, weekly_loss_halt_frac, orders_per_s):
-            if isnan(value) or value < 0.0:
+        for value in (max_exposure_frac, daily_loss_halt_frac, weekly_loss_halt_frac, orders_per_s, max_delta,
+                      max_short_gamma):
+            if not isfinite(value) or value < 0.0:
                 raise ValueError(f"risk limits must be numbers >= 0, got {value}")
+        if not 0.0 < orders_per_s <= MAX_RATE:
+            raise ValueError(f"orders_per_s must be above 0 and at most {MAX_RATE}, got {orders_per_s}")
         self.bankroll_usd = bankroll_usd
         self.max_exposure_usd = <int64_t> (bankroll_usd * max_exposure_frac)
         self.daily_halt_usd = <int64_t> (bankroll_usd * daily_loss_halt_frac)
@@ -93,14 +144,18 @@ cdef class Risk:
         self.hard_order_usd = hard_order_usd
         self.hard_open_usd = hard_open_usd
         self.cash_usd = -1
+        self.max_clock_skew_ns = max_clock_skew_ns
         self.day = self.week = -1
-        self.tokens = orders_per_s
+        self.rate_count = <int> orders_per_s if orders_per_s >= 1.0 else 1
+        self.rate_span_ns = <int64_t> (self.rate_count / orders_per_s * NS + 0.5)
 
     def set_limits(self, int strategy, *, double per_trade_frac, double total_frac, int64_t cooldown_ns,
                    int max_orders) -> None:
         """Set one strategy's row of the risk table (fractions of bankroll)."""
         if not 0 <= strategy < MAX_STRATEGIES:
             raise ValueError(f"no strategy {strategy}")
+        if not (isfinite(per_trade_frac) and isfinite(total_frac) and per_trade_frac >= 0.0 and total_frac >= 0.0):
+            raise ValueError(f"fractions must be numbers >= 0, got {per_trade_frac} and {total_frac}")
         self.per_trade_usd[strategy] = <int64_t> (self.bankroll_usd * per_trade_frac)
         self.total_usd[strategy] = <int64_t> (self.bankroll_usd * total_frac)
         self.cooldown_ns[strategy] = cooldown_ns
@@ -129,13 +184,13 @@ cdef class Risk:
         self.check_halts()
 
     cdef void roll(self, int64_t now_ns) noexcept:
-        """Start a new day at 00:00 UTC, a new week on Monday 00:00 UTC."""
+        """Start a new day at 00:00 UTC, a new week on Monday 00:00 UTC; a clock set back starts nothing."""
         cdef int64_t day = now_ns // DAY_NS, week = (day + 3) // 7      # 1970-01-01 was a Thursday
-        if day != self.day:
+        if day > self.day:
             self.day = day
             self.day_realised_usd = 0
             self.halted_daily = False
-        if week != self.week:
+        if week > self.week:
             self.week = week
             self.week_realised_usd = 0
             self.halted_weekly = False
@@ -147,18 +202,51 @@ cdef class Risk:
         if self.week_realised_usd + self.marked_usd <= -self.weekly_halt_usd:
             self.halted_weekly = True
 
+    cdef void note_stamp(self, int64_t venue_ns, int64_t recv_ns) noexcept:
+        """A live spot trade came: how far its own stamp is from our clock at receipt."""
+        if venue_ns > 0:
+            self.spot_lag_ns = recv_ns - venue_ns
+
+    cdef void note_greeks(self, list markets, SpotState spot, int64_t now_ns) noexcept:
+        """Add up the Greeks of the net share position over all live windows, at prices of now."""
+        cdef MarketState m
+        cdef double net
+        self.net_shares = self.short_gamma_shares = self.delta = self.gamma = 0.0
+        self.has_position = False
+        for m in markets:
+            if m.closed or (m.shares[UP_SLOT] == 0 and m.shares[DOWN_SLOT] == 0):
+                continue
+            if m.now_ns != now_ns and now_ns < m.end_ns:
+                m.reprice(spot, now_ns)          # no strategy was asked there just now (end guard, crossed book)
+            net = net_position(m)
+            self.has_position = True
+            self.net_shares += net
+            self.short_gamma_shares += short_gamma(net, m.px.gamma)
+            self.delta += net * m.px.delta
+            self.gamma += net * m.px.gamma
+
     # -- the check --------------------------------------------------------------------------------------------
 
     cdef int check(self, MarketState market, SpotState spot, Signal signal, int strategy, bint taker,
                    int64_t now_ns) noexcept:
         """Return DISPATCHED with signal.shares cut to what is allowed, or the denial."""
         cdef int reason = self._check_portfolio(market, spot, taker, now_ns)
+        if reason == DISPATCHED and self._is_duplicate(market, signal, now_ns):
+            reason = DUPLICATE
+        if reason == DISPATCHED:
+            reason = open_order_reason(market, signal)
+        if reason == DISPATCHED and pair_too_dear(market, signal):
+            reason = PAIR_COST
         if reason == DISPATCHED:
             reason = self._check_orders(market, signal, strategy, now_ns)
         if reason == DISPATCHED:
             reason = self._fit_size(market, signal, strategy, taker)
-        if reason == DISPATCHED and not self.take_token(now_ns):
+        if reason == DISPATCHED:
+            reason = self._check_greeks(market, signal)
+        if reason == DISPATCHED and self._too_fast(now_ns):
             reason = RATE_LIMIT
+        if reason == DISPATCHED:
+            self._remember(market, signal, now_ns)
         return reason
 
     cdef int _check_portfolio(self, MarketState market, SpotState spot, bint taker, int64_t now_ns) noexcept:
@@ -171,6 +259,8 @@ cdef class Risk:
             return HALTED_WEEKLY
         if self.venue_down:
             return VENUE_DOWN
+        if not -self.max_clock_skew_ns <= self.spot_lag_ns <= self.max_clock_skew_ns:
+            return CLOCK_SKEW
         if spot_age > (self.spot_max_age_ns if taker else self.stale_feed_ns):
             return STALE_SPOT
         if taker and self._spot_left_behind(spot, now_ns):
@@ -196,38 +286,48 @@ cdef class Risk:
             return COOLDOWN
         if market.order_count[strategy] >= self.max_orders[strategy]:
             return MAX_ORDERS
-        if self._outside_collar(market, signal):
-            return PRICE_COLLAR
-        return self._check_greeks(market, signal)
+        return PRICE_COLLAR if self._outside_collar(market, signal) else DISPATCHED
 
     cdef bint _outside_collar(self, MarketState market, Signal signal) noexcept:
-        """True when the limit is worse than mid (or the only side there is) by more than the collar."""
+        """True when the limit is worse by more than the collar than mid (or the only side there is), or than the model.
+
+        The model's price is the market's own, whatever the strategy says; without one there is nothing to be within.
+        """
         cdef int bid = market.book.best_bid(signal.outcome), ask = market.book.best_ask(signal.outcome)
+        cdef int sign = 1 if signal.side == BUY else -1
         cdef int twice
+        if not sign * (signal.price_ticks - market.q(signal.outcome) * FULL_TICKS) <= self.collar_ticks:
+            return True
         if bid <= 0 and ask <= 0:
             return False
         twice = bid + ask if bid > 0 and ask > 0 else 2 * (ask if ask > 0 else bid)
-        twice = 2 * signal.price_ticks - twice
-        return (twice if signal.side == BUY else -twice) > 2 * self.collar_ticks
+        return sign * (2 * signal.price_ticks - twice) > 2 * self.collar_ticks
 
     cdef int _check_greeks(self, MarketState market, Signal signal) noexcept:
-        """Net shares the signal's way once it and all open orders that way fill: delta, and short gamma, in shares."""
-        cdef Order o
+        """Over all live windows, once this order and all open ones its way fill: net shares, and those short gamma."""
+        cdef MarketState m
         cdef bint up = (signal.outcome == UP) == (signal.side == BUY)
-        cdef double net = <double> (market.shares[UP_SLOT] - market.shares[DOWN_SLOT])
+        cdef double sign = 1.0 if up else -1.0, shares = signal.shares * 1e-6, net = shares, short = 0.0, before
         if self.max_delta <= 0.0 and self.max_short_gamma <= 0.0:
             return DISPATCHED
-        net = (net if up else -net) + signal.shares
-        for o in market.open_orders:
-            if ((o.outcome == UP) == (o.side == BUY)) == up:
-                net += o.outstanding()
-        net *= 1e-6
+        before = self._short_gamma_with(market, up, 0.0)
+        for m in market.siblings:
+            if m.closed:
+                continue
+            net += sign * net_position(m) + may_add(m, up)
+            if m is not market:
+                short += fmax(self._short_gamma_with(m, True, 0.0), self._short_gamma_with(m, False, 0.0))
         if self.max_delta > 0.0 and net > self.max_delta:
             return DELTA_LIMIT
-        if self.max_short_gamma > 0.0 and net > self.max_short_gamma:
-            if not (market.px.gamma if up else -market.px.gamma) >= 0.0:
-                return GAMMA_LIMIT
+        net = self._short_gamma_with(market, up, shares)
+        if self.max_short_gamma > 0.0 and net > before and short + net > self.max_short_gamma:
+            return GAMMA_LIMIT
         return DISPATCHED
+
+    cdef double _short_gamma_with(self, MarketState m, bint up, double more) noexcept:
+        """Shares short gamma in one window when its open orders that way, and `more`, fill; at least those held."""
+        cdef double net = net_position(m), added = may_add(m, up) + more
+        return fmax(short_gamma(net, m.px.gamma), short_gamma(net + (added if up else -added), m.px.gamma))
 
     cdef int _fit_size(self, MarketState market, Signal signal, int strategy, bint taker) noexcept:
         """Cut the size to per-trade cap, strategy room, portfolio room and cash; floor to the lot; refuse dust."""
@@ -254,6 +354,7 @@ cdef class Risk:
         other = self.cash_usd - self.reserved_usd if self.cash_usd >= 0 else 0
         if other < room:
             room, bound = other, INSUFFICIENT_BALANCE
+        room -= ROUNDING_USD
         if room <= 0:
             return bound
         shares = signal.shares
@@ -268,30 +369,55 @@ cdef class Risk:
         return DISPATCHED
 
     cdef int _fit_sale(self, MarketState market, Signal signal, int strategy) noexcept:
-        """Cut a sale to what the strategy holds and has not offered yet; it frees money, so it needs no room."""
+        """Cut a sale to what the strategy holds and has not offered yet; it frees money, so it needs no room.
+
+        The hard ceiling of an order binds it all the same.
+        """
         cdef Order o
+        cdef int bound = SIZE_BELOW_MIN
         cdef int64_t held = market.strat_shares[strategy][signal.outcome]
         for o in market.open_orders:
             if o.strategy == strategy and o.outcome == signal.outcome and o.side != BUY:
                 held -= o.outstanding()
         held = held if held < signal.shares else signal.shares
+        if <double> held * signal.price_ticks > <double> self.hard_order_usd * FULL_TICKS:
+            held = <int64_t> (<double> self.hard_order_usd * FULL_TICKS / signal.price_ticks)
+            bound = HARD_CEILING
         held -= held % LOT
         if held < market.min_size_ushares:
-            return SIZE_BELOW_MIN
+            return bound
         signal.shares = held
         return DISPATCHED
 
-    cdef bint take_token(self, int64_t now_ns) noexcept:
-        """Token bucket of orders per second, one second deep."""
-        cdef double cap = self.orders_per_s if self.orders_per_s > 1.0 else 1.0
-        self.tokens += (now_ns - self.tokens_ns) * 1e-9 * self.orders_per_s
-        self.tokens_ns = now_ns
-        if self.tokens > cap:
-            self.tokens = cap
-        if self.tokens < 1.0:
+    cdef bint _too_fast(self, int64_t now_ns) noexcept:
+        """True when this order would be one too many within rate_span_ns, wherever that span begins."""
+        cdef int64_t oldest = self.dispatches - self.rate_count
+        return oldest >= 0 and now_ns - self.dispatched_ns[oldest % MAX_RATE] < self.rate_span_ns
+
+    cdef bint _is_duplicate(self, MarketState market, Signal signal, int64_t now_ns) noexcept:
+        """True when the same strategy was let through with the same order at this very instant."""
+        cdef int k
+        if now_ns != self.intent_ns:
             return False
-        self.tokens -= 1.0
-        return True
+        for k in range(self.intents):
+            if (self.intent[k].strategy == signal.strategy and self.intent[k].market == market.index
+                    and self.intent[k].outcome == signal.outcome and self.intent[k].side == signal.side
+                    and self.intent[k].price_ticks == signal.price_ticks):
+                return True
+        return False
+
+    cdef void _remember(self, MarketState market, Signal signal, int64_t now_ns) noexcept:
+        """Note an order let through, for the rate and against its twin; the rate keeps an instant below MAX_RATE."""
+        self.dispatched_ns[self.dispatches % MAX_RATE] = now_ns
+        self.dispatches += 1
+        if now_ns != self.intent_ns:
+            self.intent_ns, self.intents = now_ns, 0
+        if self.intents >= MAX_RATE:
+            return
+        self.intent[self.intents].strategy, self.intent[self.intents].market = signal.strategy, market.index
+        self.intent[self.intents].outcome, self.intent[self.intents].side = signal.outcome, signal.side
+        self.intent[self.intents].price_ticks = signal.price_ticks
+        self.intents += 1
 
     # -- operator and tests -----------------------------------------------------------------------------------
 
@@ -302,6 +428,16 @@ cdef class Risk:
     def resume(self) -> None:
         """Lift the manual halt; loss halts stay until their period ends."""
         self.halted_manual = False
+
+    def restore(self, *, int64_t day, int64_t week, int64_t day_realised_usd, int64_t week_realised_usd,
+                bint halted_manual, bint halted_daily, bint halted_weekly) -> None:
+        """Take up results and halts where an earlier run left them (days and weeks since 1970, UTC; micro-USD).
+
+        What is over is rolled over by the next heartbeat.
+        """
+        self.day, self.week = day, week
+        self.day_realised_usd, self.week_realised_usd = day_realised_usd, week_realised_usd
+        self.halted_manual, self.halted_daily, self.halted_weekly = halted_manual, halted_daily, halted_weekly
 
     def set_venue_down(self, bint down) -> None:
         """The gateway cannot place orders now."""

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 
 from polybot._fast.basis cimport OracleBasis
 from polybot._fast.book cimport Book
+from polybot._fast.moves cimport MoveTracker
 from polybot._fast.pricing cimport Pricing, PricingInput
 from polybot._fast.regime cimport RegimeClassifier
 from polybot._fast.vol cimport Volatility
@@ -13,6 +14,7 @@ cdef enum:
     DOWN_SLOT = 1
     MAX_STRATEGIES = 16
     MAX_GATES = 10
+    QUOTE_LEVELS = 6         # best asks of an outcome whose age is followed
     ORACLE_RING_S = 512      # seconds of 1 Hz oracle history kept; above the longest averaging window
 
 cpdef enum GateCompare:
@@ -30,6 +32,11 @@ ctypedef struct Gate:
     double threshold
     int compare
     int result
+
+ctypedef struct Quote:
+    int ticks                # ask, in the outcome's ticks; -1: none
+    int64_t stamp_ns         # venue's stamp of the message that set it, 0: not told
+    double spot              # last spot (exchange units) when that message came
 
 cdef class SpotState:
     cdef readonly Volatility vol
@@ -82,7 +89,6 @@ cdef class MarketState:
     cdef readonly int64_t strike_stamp_ns
     cdef readonly int house              # outcome of the first dispatched active order, -1: none
     cdef readonly int64_t book_ns        # recv_ns of the last book message, 0: none yet
-    cdef readonly bint has_book
     cdef readonly bint closed
     cdef readonly int outcome            # as published by the venue, -1: unknown
     cdef readonly int64_t shares[2]      # micro-shares held per outcome, provisional and confirmed
@@ -100,8 +106,9 @@ cdef class MarketState:
     cdef readonly double shrink          # weight of the market's mid in q, 0: the model alone
     cdef PricingInput inp
     cdef Pricing px                      # the shared pricing context of this message
-    cdef double quote_spot[2]            # spot (exchange units) when the best ask of the outcome was last set
-    cdef int quote_ask[2]
+    cdef readonly MoveTracker moves      # mid against fair on the timer, when a strategy asked for it
+    cdef Quote quotes[2][QUOTE_LEVELS]   # asks of the outcome, best first, and when each was set
+    cdef int64_t book_stamp_ns           # venue's stamp of the book message being applied, 0: not told
     cdef readonly int order_count[MAX_STRATEGIES]
     cdef int64_t last_dispatch_ns[MAX_STRATEGIES]
     cdef readonly int64_t strat_cost_usd[MAX_STRATEGIES]
@@ -132,7 +139,9 @@ cdef class MarketState:
     cdef double fee_per_share(self, double price) noexcept
     cdef void _forget_gates(self) noexcept
     cdef void _lock_window(self, SpotState spot) noexcept
-    cdef void note_quote(self, double exchange_spot) noexcept
+    cdef void note_quotes(self, double exchange_spot) noexcept
+    cdef double quote_spot(self, SpotState spot, int outcome) noexcept
+    cdef double mid(self) noexcept
     cdef double q(self, int outcome) noexcept
     cdef double shrunk(self, double p_up, int outcome) noexcept
     cdef int require_outcome(self, int outcome) except -1

@@ -5,6 +5,7 @@ from typing import Any
 
 from polybot._fast.basis import OracleBasis
 from polybot._fast.book import Book
+from polybot._fast.moves import MoveTracker
 from polybot._fast.regime import RegimeClassifier
 from polybot._fast.vol import Volatility
 from polybot._fast.vwap import RollingVwap
@@ -78,7 +79,8 @@ class MarketState:
     missing_s: int
     bankroll_usd: float
     observed: bool
-    siblings: list["MarketState"]
+    siblings: list[MarketState]
+    moves: MoveTracker
     shrink: float
     order_count: list[int]
     strat_cost_usd: list[int]
@@ -100,7 +102,7 @@ class MarketState:
         lag_s: float = 0.0,
         tau_shift_s: float = 0.0,
         observed: bool = False,
-        siblings: list["MarketState"] | None = None,
+        siblings: list[MarketState] | None = None,
     ) -> None: ...
     @property
     def priced(self) -> bool: ...

@@ -6,11 +6,12 @@ engine do.  Time comes with events; nothing here reads a clock.
 """
 from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from polybot._fast.basis cimport OracleBasis
 from polybot._fast.book cimport Book
 from polybot._fast cimport fees
+from polybot._fast.moves cimport MoveTracker
 from polybot._fast.pricing cimport PRICE_OK, RULE_CANDLE, RULE_POINT, RULE_TWAP, Pricing, PricingInput, price_binary
 from polybot._fast.regime cimport RegimeClassifier
 from polybot._fast.vol cimport Volatility
@@ -153,8 +154,9 @@ cdef class MarketState:
         self.tau_shift_s = tau_shift_s
         self.observed = observed
         self.siblings = [self] if siblings is None else siblings
-        self.quote_spot[UP_SLOT] = self.quote_spot[DOWN_SLOT] = NAN
-        self.quote_ask[UP_SLOT] = self.quote_ask[DOWN_SLOT] = -1
+        self.moves = MoveTracker()
+        for slot in range(QUOTE_LEVELS):
+            self.quotes[UP_SLOT][slot].ticks = self.quotes[DOWN_SLOT][slot].ticks = -1
         self.open_orders = []
         self.told_bid = self.told_ask = -2
         self._forget_gates()
@@ -173,11 +175,11 @@ cdef class MarketState:
 
     cdef double shrunk(self, double p_up, int outcome) noexcept:
         """(1 - shrink) p + shrink mid (model.md section 3); a one-sided book has no mid to shrink to."""
-        cdef int bid, ask
+        cdef double mid
         if self.shrink > 0.0:
-            bid, ask = self.book.best_bid(UP_SLOT), self.book.best_ask(UP_SLOT)
-            if bid >= 0 and ask >= 0:
-                p_up += self.shrink * ((bid + ask) * 0.5e-4 - p_up)
+            mid = self.mid()
+            if not isnan(mid):
+                p_up += self.shrink * (mid - p_up)
         return p_up if outcome == UP_SLOT else 1.0 - p_up
 
     cdef int require_outcome(self, int outcome) except -1:
@@ -194,14 +196,43 @@ cdef class MarketState:
             return NAN
         return fees.fee_per_share(price, self.fee_rate_ppm * 1e-6, self.fee_exponent)
 
-    cdef void note_quote(self, double exchange_spot) noexcept:
-        """Remember the spot at which each best ask was last set (what the quote's owner had seen at most)."""
-        cdef int outcome, ask
+    cdef void note_quotes(self, double exchange_spot) noexcept:
+        """Remember when each of the best asks was set: a level keeps its age while it is there, whatever its size.
+
+        Size alone says nothing: who was first in the queue is met first.  A level that became the best because those
+        before it were taken is as old as it was.  Below QUOTE_LEVELS nothing is followed: such a level counts as set
+        when it comes up.
+        """
+        cdef Quote found[QUOTE_LEVELS]
+        cdef Quote* known
+        cdef int outcome, level, k, ticks
         for outcome in range(2):
-            ask = self.book.best_ask(outcome)
-            if ask != self.quote_ask[outcome]:
-                self.quote_ask[outcome] = ask
-                self.quote_spot[outcome] = exchange_spot
+            known = self.quotes[outcome]
+            ticks = self.book.best_ask(outcome)
+            k = 0
+            for level in range(QUOTE_LEVELS):
+                while k < QUOTE_LEVELS and 0 <= known[k].ticks < ticks:
+                    k += 1
+                if k < QUOTE_LEVELS and known[k].ticks == ticks:
+                    found[level] = known[k]
+                else:
+                    found[level].ticks, found[level].stamp_ns, found[level].spot = ticks, self.book_stamp_ns, exchange_spot
+                ticks = self.book.next_ask(outcome, ticks) if ticks >= 0 else -1
+            memcpy(known, found, sizeof(found))
+
+    cdef double quote_spot(self, SpotState spot, int outcome) noexcept:
+        """Exchange spot when the best ask was set: the last its owner can have seen (by both venues' stamps).
+
+        A quote may reach us after a spot trade that its owner did not know of, and before one that he did; stamps tell.
+        Where they do not reach (no stamp, older than the history), it is the last spot when the quote came.
+        """
+        cdef double seen = spot.basis.spot_at(self.quotes[outcome][0].stamp_ns)
+        return self.quotes[outcome][0].spot if isnan(seen) else seen
+
+    cdef double mid(self) noexcept:
+        """Mid of Up, USD per share; NaN unless the book has two sides."""
+        cdef int bid = self.book.best_bid(UP_SLOT), ask = self.book.best_ask(UP_SLOT)
+        return (bid + ask) * 0.5e-4 if bid >= 0 and ask >= 0 else NAN
 
     cdef bint reprice(self, SpotState spot, int64_t now_ns) noexcept:
         """Fill the shared pricing context for now; False when there is no price (px.status says why)."""

@@ -34,7 +34,6 @@ cdef class Strategy:
     cdef readonly tuple gate_names
     cdef readonly int triggers
     cdef readonly bint passive
-    cdef readonly bint opening_only
     cdef readonly bint enabled
     cdef readonly int index
     cdef readonly double edge_se_multiple
@@ -48,6 +47,10 @@ cdef class Strategy:
     cdef bint gate(self, int number, double value, double threshold) noexcept
     cdef bint gate_most(self, int number, double value, double threshold) noexcept
     cdef bint gate_flag(self, int number, bint ok) noexcept
+    cdef int prepare(self, MarketState market) except -1
+    cdef int rest_at(self, MarketState market, int outcome, int most_ticks, int improve_ticks) noexcept
     cdef bint size_taker(self, MarketState market, Signal signal, int outcome, double cap, double min_edge) noexcept
+    cdef bint size_taker_at(self, MarketState market, Signal signal, double q, int outcome, double cap,
+                            double min_edge) noexcept
     cdef double taker_edge(self, MarketState market, int outcome) noexcept
     cdef bint size_maker(self, MarketState market, Signal signal, int outcome, int price_ticks, double cap) noexcept

@@ -8,7 +8,7 @@ gate that fails ends the evaluation; when all pass, the strategy fills the Signa
 Subclass in Cython (override ``cpdef int evaluate``) or in plain Python (override ``evaluate``); both run
 unchanged in live, paper, backtest and replay.  Must not keep state between calls that a replay could not rebuild.
 """
-from libc.math cimport NAN, fmin, isnan
+from libc.math cimport NAN, fmax, fmin, sqrt
 from libc.stdint cimport int64_t
 
 from polybot._fast.event cimport BUY, FAK, FOK, GTC
@@ -20,6 +20,23 @@ from polybot._fast.state cimport (
 
 cdef double MICRO = 1e-6
 cdef int64_t LOT = 10_000        # 0.01 share, the venue's share lot, in micro-shares
+
+
+cdef double kelly_room(double q, double cost, double shares, double spent, double stake_usd, double cap_usd) noexcept:
+    """Most shares at `cost` (price + fee) to add to `shares` that cost `spent`, for the whole to stay within Kelly.
+
+    stake_usd: the part of Kelly that is bet x bankroll.  With N = shares + x and C = spent + cost x the bound is
+    C <= stake (q - c) / (1 - c) at c = C / N, which is C (N - C) <= stake (q N - C): quadratic in x.
+    """
+    cdef double square = cost * (1.0 - cost)
+    cdef double linear = spent * (1.0 - cost) + cost * (shares - spent) - stake_usd * (q - cost)
+    cdef double constant = spent * (shares - spent) - stake_usd * (q * shares - spent)
+    cdef double root, most = (cap_usd - spent) / cost
+    if not (0.0 < cost < 1.0) or constant > 0.0:
+        return 0.0
+    root = sqrt(linear * linear - 4.0 * square * constant)
+    root = -2.0 * constant / (linear + root) if linear > 0.0 else (root - linear) / (2.0 * square)
+    return fmax(0.0, fmin(root, most))
 
 
 cdef class Signal:
@@ -115,6 +132,10 @@ cdef class Strategy:
         """Fill `signal` and return 1, or return 0. Override this."""
         return 0
 
+    cdef int prepare(self, MarketState market) except -1:
+        """Called by the engine when a market opens: ask for what must be measured from then on."""
+        return 0
+
     cdef int run(self, MarketState market, SpotState spot, Signal signal) except -1:
         """Called by the engine: forget the last gates, then evaluate."""
         cdef int g, fired
@@ -188,44 +209,64 @@ cdef class Strategy:
         return market.q(outcome) - price - market.fee_per_share(price)
 
     cdef bint size_taker(self, MarketState market, Signal signal, int outcome, double cap, double min_edge) noexcept:
-        """Fill the signal for a taker BUY: Kelly size, limit at the worst level still worth `min_edge`.
+        """Fill the signal for a taker BUY at the market's own fair; see size_taker_at."""
+        return self.size_taker_at(market, signal, market.q(outcome), outcome, cap, min_edge)
 
-        Walks the book level by level (model.md section 3).  False when not even one lot is worth it.
+    cdef bint size_taker_at(self, MarketState market, Signal signal, double q, int outcome, double cap,
+                            double min_edge) noexcept:
+        """Fill the signal for a taker BUY at probability q: Kelly size, limit at the worst level still worth `min_edge`.
+
+        Walks the book (model.md section 3) as far as a level keeps `min_edge` and the stake is what Kelly says at the
+        average cost so far, fees included; a level off the known tick grid, where no limit can be, ends the walk.
+        False when not even one lot is worth it.
         """
         cdef int ticks = market.book.best_ask(outcome), worst = -1
-        cdef int64_t want, taken = 0, here, notional = 0
-        cdef double q = market.q(outcome), price, cost, frac
-        if ticks <= 0:
-            return False
-        price = ticks * 1e-4
-        cost = price + market.fee_per_share(price)
-        frac = fmin(2.0 * self.kelly_frac * half_kelly(q, cost, 1.0), fmin(cap, self.kelly_cap_frac))
-        if isnan(cost) or not frac > 0.0:
-            return False
-        want = <int64_t> (frac * market.bankroll_usd / cost / MICRO)
-        want -= want % LOT
-        while ticks >= 0 and ticks < 10_000 and taken < want:
-            price = ticks * 1e-4
-            if q - price - market.fee_per_share(price) < min_edge:
+        cdef int64_t tick = market.book.tick_size, taken = 0, here, level, notional = 0
+        cdef double cost, room, last = NAN, spent = 0.0
+        cap = fmin(cap, self.kelly_cap_frac)
+        while 0 < ticks < 10_000 and not (tick > 0 and ticks % tick):
+            cost = ticks * 1e-4
+            cost += market.fee_per_share(cost)
+            if not q - cost >= min_edge:
                 break
-            here = market.book.size_at_ask(outcome, ticks)
-            here = here if here < want - taken else want - taken
+            level = market.book.size_at_ask(outcome, ticks)
+            room = kelly_room(q, cost, taken * MICRO, spent, self.kelly_frac * market.bankroll_usd,
+                              cap * market.bankroll_usd) / MICRO
+            here = level if room >= level else <int64_t> room
+            if here <= 0:
+                break
             taken += here
             notional += here * ticks
-            worst = ticks
+            spent += here * MICRO * cost
+            worst, last = ticks, cost
+            if here < level:
+                break
             ticks = market.book.next_ask(outcome, ticks)
         if taken < LOT:
             return False
-        price = (<double> notional) / (<double> taken) * 1e-4
-        taken -= taken % LOT
-        signal.outcome = outcome
-        signal.price_ticks = worst
-        signal.price = price
-        signal.shares = taken
-        signal.fair = q
-        signal.edge = q - price - market.fee_per_share(price)
-        signal.size_frac = frac
+        here = taken % LOT                               # dust below the share lot goes off the worst level
+        taken, notional, spent = taken - here, notional - here * worst, spent - here * MICRO * last
+        signal.outcome, signal.price_ticks, signal.shares = outcome, worst, taken
+        signal.price = (<double> notional) / (<double> taken) * 1e-4
+        cost = spent / (taken * MICRO)
+        signal.fair, signal.edge = q, q - cost
+        signal.size_frac = fmin(cap, 2.0 * self.kelly_frac * half_kelly(q, cost, 1.0))
         return True
+
+    cdef int rest_at(self, MarketState market, int outcome, int most_ticks, int improve_ticks) noexcept:
+        """Price of a BUY that rests: at most most_ticks, at most so many steps above the best bid, below the ask.
+
+        On the tick grid; -1 when no such price is there.  Without a bid there is nothing to relate to.
+        """
+        cdef int step = <int> market.book.tick_size
+        cdef int bid = market.book.best_bid(outcome), ask = market.book.best_ask(outcome), price = most_ticks
+        if step <= 0:
+            return -1
+        if bid > 0:
+            price = min(price, bid + improve_ticks * step)
+        price = min(price, (ask if ask > 0 else 10_000) - 1)
+        price -= price % step if price > 0 else 0
+        return price if price >= step else -1
 
     cdef bint size_maker(self, MarketState market, Signal signal, int outcome, int price_ticks, double cap) noexcept:
         """Fill the signal for a post-only BUY resting at price_ticks: no fee, Kelly (q - a)/(1 - a) (model.md 4, S5).

@@ -6,6 +6,9 @@ class Volatility:
     def add(self, price: float, now_ns: int) -> None:
         """Take one spot price (USD) at now_ns; what is no price is ignored."""
 
+    def walk(self, prices: list[float], start_ns: int, step_ns: int) -> list[float]:
+        """Take prices (USD) at equal distances from start_ns on; sigma per sqrt(s) as known after each."""
+
     def value(self) -> float:
         """Sigma per sqrt(s), NaN until warm."""
 

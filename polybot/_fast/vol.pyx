@@ -30,6 +30,17 @@ cdef class Volatility:
         """Take one spot price (USD) at now_ns."""
         self.on_price(price, now_ns)
 
+    def walk(self, list prices, int64_t start_ns, int64_t step_ns) -> list:
+        """Take prices (USD) at equal distances from start_ns on; sigma per sqrt(s) as known after each."""
+        cdef int64_t now_ns = start_ns
+        cdef double price
+        found = []
+        for price in prices:
+            self.on_price(price, now_ns)
+            found.append(self.sigma())
+            now_ns += step_ns
+        return found
+
     def value(self) -> float:
         """Sigma per sqrt(s), NaN until warm."""
         return self.sigma()

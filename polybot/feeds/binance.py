@@ -30,6 +30,7 @@ DEC_UNSUPPORTED = int(DecodeResult.DEC_UNSUPPORTED)
 US_MAGNITUDE = 100_000_000_000_000  # stamps above this are us, below ms (1e14 ms is the year 5138)
 SHUTDOWN_GRACE_NS = 5 * NS  # so long may a successor take after a serverShutdown notice
 CANDLES = 1_000  # one-second candles read at start: about 17 minutes of history
+NO_QUANTITY = 0.0  # a minute's volume at one price would distort the VWAP: such a trade tells a price alone
 BACKFILL = int(EventFlag.F_SNAPSHOT | EventFlag.F_AGG)
 
 
@@ -52,6 +53,7 @@ class SpotFeed:
         self._next_url = 0
         self._sink = sink
         self._warm_trades = settings.warm_trades
+        self._warm_minutes = round(60.0 * settings.warm_h)
         self._decoder = SpotDecoder(symbol)
         self._slow = SlowPath(self._decoder)
         self._decode = self._decoder.feed
@@ -120,21 +122,25 @@ class SpotFeed:
     ) -> EventBuffer:
         """Read the recent past as EV_SPOT_TRADE with F_SNAPSHOT | F_AGG, oldest first.
 
-        One-second candles (their close, at their end) up to the oldest of `feeds.warm_trades`
-        aggregated trades, then those.  Do it before connecting.  recv_ns is now_ns, venue_ns the past.
-        A host that fails is left for the next; with none left the buffer is empty or short, and
-        counted: a cold start is slower, not wrong.
+        `feeds.warm_h` hours of one-minute candles (their close, at their end, quantity 0), then one-second
+        candles up to the oldest of `feeds.warm_trades` aggregated trades, then those.  Do it before
+        connecting.  recv_ns is now_ns, venue_ns the past.  A host that fails is left for the next; with
+        none left the buffer is empty or short, and counted: a cold start is slower, not wrong.
         """
-        events = EventBuffer(CANDLES + self._warm_trades + 1)
+        events = EventBuffer(self._warm_minutes + CANDLES + self._warm_trades + 1)
         if self._warm_trades == 0:
             return events
         query = f"symbol={self._symbol}&limit={self._warm_trades}"
         trades = await self._rest(http, rest_urls, f"/api/v3/aggTrades?{query}", timeout_s)
         try:
-            first_ns = min((_stamp_ns(trade["T"]) for trade in trades), default=now_ns)
-            query = f"symbol={self._symbol}&interval=1s&endTime={first_ns // 1_000_000 - 1}&limit={CANDLES}"
-            candles = await self._rest(http, rest_urls, f"/api/v3/klines?{query}", timeout_s)
-            _add_candles(candles, first_ns, now_ns, events)
+            trade_ns = min((_stamp_ns(trade["T"]) for trade in trades), default=now_ns)
+            path = self._candles_path("1s", trade_ns, CANDLES)
+            seconds = await self._rest(http, rest_urls, path, timeout_s)
+            second_ns = min((_stamp_ns(candle[0]) for candle in seconds), default=trade_ns)
+            path = self._candles_path("1m", second_ns, self._warm_minutes)
+            minutes = await self._rest(http, rest_urls, path, timeout_s) if self._warm_minutes else []
+            _add_candles(minutes, second_ns, now_ns, events, priced_only=True)
+            _add_candles(seconds, trade_ns, now_ns, events)
             _add_trades(trades, now_ns, events)
         except (LookupError, TypeError, ValueError):
             self._warm_errors += 1
@@ -156,6 +162,12 @@ class SpotFeed:
             self._warm_errors += 1
         return []
 
+    def _candles_path(self, interval: str, before_ns: int, limit: int) -> str:
+        """Ask for the last `limit` candles that opened before before_ns."""
+        end_ms = before_ns // 1_000_000 - 1
+        query = f"symbol={self._symbol}&interval={interval}&endTime={end_ms}&limit={limit}"
+        return f"/api/v3/klines?{query}"
+
     def _on_silence(self, now_ns: int, was_stale: bool) -> None:
         rejected = self._decoder.duplicates + self._decoder.stale_quotes
         if was_stale and rejected > self._rejected:
@@ -167,8 +179,10 @@ class SpotFeed:
         self.wants_reconnect = "silence"
 
 
-def _add_candles(candles: list[Any], before_ns: int, now_ns: int, events: EventBuffer) -> None:
-    """Append the close of every candle with trades that ended before before_ns."""
+def _add_candles(
+    candles: list[Any], before_ns: int, now_ns: int, events: EventBuffer, *, priced_only: bool = False
+) -> None:
+    """Append the close of every candle with trades that ended before before_ns; priced_only: without quantity."""
     for candle in candles:
         end_ns, count = _stamp_ns(candle[6]), int(candle[8])
         if count and end_ns < before_ns:
@@ -178,7 +192,7 @@ def _add_candles(candles: list[Any], before_ns: int, now_ns: int, events: EventB
                 venue_ns=end_ns,
                 flags=BACKFILL,
                 x=float(candle[4]),
-                y=float(candle[5]),
+                y=NO_QUANTITY if priced_only else float(candle[5]),
             )
 
 

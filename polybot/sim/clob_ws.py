@@ -72,6 +72,7 @@ class MarketSession:
         if data is None or tokens is None or len(self.tokens | set(tokens)) > MAX_TOKENS:
             self.close_reason = BAD_REQUEST
             return
+        self._channel.forget_listeners()
         if data.get("operation") == "unsubscribe":
             self.tokens.difference_update(tokens)
             return
@@ -93,6 +94,7 @@ class MarketChannel:
         self._faults: FaultPlan = faults or NoFaults()
         self._sessions: list[MarketSession] = []
         self._best: dict[str, tuple[int, int]] = {}  # condition_id -> best prices last told
+        self._heard_by: dict[str, list[MarketSession]] = {}  # condition_id -> sockets, as far as asked for
         exchange.listings.watchers.append(self)
 
     def open(self, send: SendText, now_ns: int) -> MarketSession:
@@ -105,6 +107,11 @@ class MarketChannel:
         """Forget a socket; harmless when already forgotten."""
         if session in self._sessions:
             self._sessions.remove(session)
+            self.forget_listeners()
+
+    def forget_listeners(self) -> None:
+        """Some socket listens to something else now."""
+        self._heard_by.clear()
 
     def send(self, session: MarketSession, text: str, now_ns: int) -> None:
         """One frame to one socket."""
@@ -125,7 +132,7 @@ class MarketChannel:
 
     def wants(self, market: MarketState) -> bool:
         """Whether any socket subscribed to one of the market's tokens."""
-        return any(not session.tokens.isdisjoint(market.tokens) for session in self._sessions)
+        return bool(self._listeners(market))
 
     def on_new_market(self, market: MarketState, now_ns: int) -> None:
         """Announce it to everyone with custom features."""
@@ -164,11 +171,17 @@ class MarketChannel:
         sessions = [session for session in self._listeners(market) if session.wants_custom]
         self._send_all(sessions, orjson.dumps(resolved_row(market, now_ns)).decode(), now_ns)
         self._best.pop(market.condition_id, None)
+        self._heard_by.pop(market.condition_id, None)
 
     # ---- inner
 
     def _listeners(self, market: MarketState) -> list[MarketSession]:
-        return [session for session in self._sessions if not session.tokens.isdisjoint(market.tokens)]
+        found = self._heard_by.get(market.spec.condition_id)
+        if found is None:
+            tokens = market.tokens
+            found = [session for session in self._sessions if not session.tokens.isdisjoint(tokens)]
+            self._heard_by[market.spec.condition_id] = found
+        return found
 
     def _send_all(self, sessions: Sequence[MarketSession], text: str, now_ns: int) -> None:
         for session in sessions:

@@ -21,6 +21,7 @@ from polybot.sim.spot import SpotMarket
 __all__ = ["FairModel", "Terms"]
 
 JUMPS_MAX = 12  # terms of the mixture
+NEGLIGIBLE = 1e-7  # weight of the terms not worth computing
 NORMAL_FROM = 12.0  # expected jumps above which the mixture is as good as normal
 ROOT2 = math.sqrt(2.0)
 
@@ -112,6 +113,8 @@ class FairModel:
         for count in range(JUMPS_MAX):
             total += weight * _normal_up(distance, plain + count * each)
             left -= weight
+            if left < NEGLIGIBLE:
+                return total
             weight *= jumps / (count + 1)
         return total + left * _normal_up(distance, plain + JUMPS_MAX * each)
 

@@ -116,6 +116,8 @@ class Lifecycle:
         self.records: dict[str, MarketRecord] = {}  # by slug
         intervals = dict.fromkeys((interval.name, *config.intervals))
         self._rules = {name: RULES[name] for name in intervals} | {interval.name: interval.rule_expected}
+        if config.rule:
+            self._rules = dict.fromkeys(intervals, config.rule)
         self.series = {name: self._make_series(name) for name in intervals}
         for name in intervals:
             self._list_first(name, epoch_ns)

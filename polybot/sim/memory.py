@@ -10,18 +10,19 @@ Called by the harness, which wires the same feeds and gateway to it that run on 
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from polybot._fast.timers import Line, Pump
 from polybot.clock import Clock
 from polybot.config import FeedsConfig, VenueConfig
 from polybot.errors import VenueUnavailable
 from polybot.sim.path import NS
 from polybot.sim.venue import SERVICES, Session, Venue
+from polybot.sim.virtual_loop import running_loop
 from polybot.transport import Feed, HttpResponse
 
 __all__ = ["FeedWishes", "MemoryHttp", "MemoryNetwork", "memory_venue"]
@@ -30,7 +31,6 @@ TIMER_S = 0.25  # venue seconds between on_timer calls
 OVERLAP_S = 1.0  # at a rollover the old connection stays so long
 STABLE_S = 10.0  # a connection that lived so long forgives earlier failures
 MAX_DOUBLINGS = 20
-EARLY_NS = 2_000
 
 
 class FeedWishes(Protocol):
@@ -68,48 +68,32 @@ class MemoryNetwork:
         self.venue = venue
         self.http = MemoryHttp(self, latency_s)
         self.latency_s = latency_s
-        self._clock = clock
+        self.clock = clock
         self._settings = settings
         self._seed = seed
         self._drives = 0
-        self._pumping = False
-        self._due_ns = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._pump: Pump | None = None  # while venue time passes
 
     def now_ns(self) -> int:
         """Venue time."""
-        return self._clock.now_ns()
+        return self.clock.now_ns()
 
     def poke(self) -> None:
-        """Something may be due earlier than the timer thinks."""
-        if self._pumping and self.venue.next_ns() < self._due_ns:
-            self._arm()
+        """Something may be due earlier than the pump thinks."""
+        if self._pump is not None:
+            self._pump.poke()
 
     async def pump(self) -> None:
         """Let venue time pass until cancelled."""
-        self._pumping = True
-        self._arm()
+        loop = running_loop()
+        epoch_ns = self.clock.now_ns() - self.clock.mono_ns()
+        self._pump = Pump(loop.queue, self.venue.scheduler, loop.ready, epoch_ns=epoch_ns)
+        self._pump.start()
         try:
-            await asyncio.get_running_loop().create_future()
+            await loop.create_future()
         finally:
-            self._pumping = False
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-    def _arm(self) -> None:
-        """Set the timer to what happens next in the venue."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._due_ns = self.venue.next_ns()
-        wait_s = (self._due_ns - self._clock.now_ns()) / NS
-        self._timer = asyncio.get_running_loop().call_later(max(wait_s, 0.0), self._advance)
-
-    def _advance(self) -> None:
-        # A timer of a float loop may fire a little before the nanosecond it was meant for.
-        now_ns = self._clock.now_ns()
-        self.venue.advance(self._due_ns if 0 <= self._due_ns - now_ns <= EARLY_NS else now_ns)
-        self._arm()
+            self._pump.stop()
+            self._pump = None
 
     async def drive(self, feed: Feed, rollover_s: float = 0.0) -> None:
         """Keep a feed connected until cancelled, or until it gives up."""
@@ -175,22 +159,24 @@ class _Link:
         self.feed = feed
         self.ended: str | None = None  # why the venue ended it
         self._network = network
+        self._now_ns = network.clock.now_ns
         self._session: Session | None = None
         self._news = asyncio.Event()
         self._is_open = False
-        self._inbound = _Line(network.latency_s, self._deliver)
-        self._outbound = _Line(network.latency_s, self._receive)
+        self._queue = queue = running_loop().queue
+        self._inbound = Line(queue, network.latency_s, self._deliver)
+        self._outbound = Line(queue, network.latency_s, self._receive)
 
     def open(self) -> bool:
         """Complete the handshake; False when the venue has no such endpoint."""
         service, path_qs = _split(self.feed.url())
         now_ns = self._network.now_ns()
-        self._session = self._network.venue.ws_open(service, path_qs, self._to_client, now_ns)
+        self._session = self._network.venue.ws_open(service, path_qs, self._inbound.put, now_ns)
         if self._session is None:
             return False
         self._is_open = True
         self._network.poke()
-        self.feed.on_open(self._to_venue, now_ns)
+        self.feed.on_open(self._outbound.put, now_ns)
         return True
 
     def finish(self, reason: str) -> None:
@@ -204,64 +190,35 @@ class _Link:
 
     async def wait(self, seconds: float) -> None:
         """Wait for the next timer tick, or less when there is news."""
-        timer = asyncio.get_running_loop().call_later(seconds, self._news.set)
+        timer = self._queue.plan(self._queue.now + seconds, self._news.set)
         await self._news.wait()
         timer.cancel()
         self._news.clear()
 
-    def _to_client(self, text: str) -> None:
-        """The venue sends: it arrives after the latency."""
-        self._inbound.put(text)
+    def _deliver(self, texts: list[str]) -> None:
+        """What the venue sent has arrived."""
+        feed, now_ns = self.feed, self._now_ns()
+        for text in texts:
+            if self._is_open:
+                feed.on_payload(text.encode(), now_ns)
+                if feed.wants_reconnect is not None:
+                    self._news.set()
 
-    def _deliver(self, text: str) -> None:
-        if self._is_open:
-            self.feed.on_payload(text.encode(), self._network.now_ns())
-            if self.feed.wants_reconnect is not None:
-                self._news.set()
-
-    def _to_venue(self, text: str) -> None:
-        """The feed sends: it arrives after the latency."""
-        self._outbound.put(text)
-
-    def _receive(self, text: str) -> None:
-        session = self._session
-        if session is None:
-            return
-        self._network.venue.ws_text(session, text, self._network.now_ns())
-        self._network.poke()
-        self.check()
+    def _receive(self, texts: list[str]) -> None:
+        """What the feed sent has arrived."""
+        for text in texts:
+            session = self._session
+            if session is None:
+                return
+            self._network.venue.ws_text(session, text, self._network.now_ns())
+            self._network.poke()
+            self.check()
 
     def check(self) -> None:
         """Has the venue closed this session?"""
         if self._session is not None and self._session.close_reason is not None and self.ended is None:
             self.ended = f"closed: {self._session.close_reason}"
             self._news.set()
-
-
-class _Line:
-    """One direction of a connection: texts arrive in order, `latency_s` after they were sent."""
-
-    def __init__(self, latency_s: float, arrive: Callable[[str], None]) -> None:
-        self._latency_s = latency_s
-        self._arrive = arrive
-        self._batches: deque[list[str]] = deque()
-        self._sent_at = -1.0
-
-    def put(self, text: str) -> None:
-        """Send; what is sent at one instant travels together."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        if self._batches and now <= self._sent_at:
-            self._batches[-1].append(text)
-            return
-        self._sent_at = now
-        self._batches.append([text])
-        # Equal timers of a loop run in no set order; the queue keeps ours.
-        loop.call_later(self._latency_s, self._come)
-
-    def _come(self) -> None:
-        for text in self._batches.popleft():
-            self._arrive(text)
 
 
 class MemoryHttp:

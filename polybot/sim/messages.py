@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from polybot._fast.event import OrderType
+from polybot._fast.wire_text import changes_text, decimal_text, levels_text
 from polybot.sim.markets import BUY, DOWN, ONE, SELL, UP, MarketState, Print
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ __all__ = [
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
-MAX_BY_REPR = 10**15  # any decimal of 15 digits survives the way through a double and its repr
 OUTCOMES = ("Up", "Down")
 SIDES = ("BUY", "SELL")
 TYPES = {int(kind): kind.name for kind in OrderType}
@@ -56,16 +56,6 @@ PRICES = tuple(_price(ticks) for ticks in range(ONE + 1))
 def price_text(ticks: int) -> str:
     """A price in its shortest form."""
     return PRICES[ticks] if 0 <= ticks <= ONE else _price(ticks)
-
-
-def decimal_text(micro: int) -> str:
-    """An integer of 1e-6 as the shortest decimal, exact."""
-    whole, rest = divmod(micro, 1_000_000)
-    if not rest:
-        return str(whole)
-    if 100 <= micro < MAX_BY_REPR:
-        return repr(micro / 1_000_000)
-    return f"{whole}.{rest:06d}".rstrip("0")
 
 
 def fraction_text(top: int, bottom: int) -> str:
@@ -113,17 +103,10 @@ def _head(event: str, market: MarketState, outcome: int) -> str:
     return f'{{"event_type":"{event}","market":"{market.condition_id}","asset_id":"{market.tokens[outcome]}"'
 
 
-def _levels_text(levels: list[tuple[int, int]]) -> str:
-    """Best first in, best last out."""
-    levels.reverse()
-    return ",".join(
-        [f'{{"price":"{PRICES[price]}","size":"{decimal_text(size)}"}}' for price, size in levels]
-    )
-
-
 def book_text(market: MarketState, outcome: int, now_ns: int) -> str:
     """A `book` message of one token."""
-    bids, asks = _levels_text(market.levels(outcome, BUY)), _levels_text(market.levels(outcome, SELL))
+    down = outcome == DOWN
+    bids, asks = (levels_text(market.book, side ^ down, down) for side in (BUY, SELL))
     return (
         f'{_head("book", market, outcome)},"bids":[{bids}],"asks":[{asks}],"timestamp":"{now_ns // NS_PER_MS}",'
         f'"hash":"{book_hash(market, outcome)}","tick_size":"{PRICES[market.tick_ticks]}",'
@@ -141,14 +124,10 @@ def price_change_text(market: MarketState, changes: Sequence[tuple[int, int, int
             f'","hash":"{book_hash(market, outcome)}",'
             f'"best_bid":"{_best(bid, "0")}","best_ask":"{_best(ask, "1")}"}}'
         )
-    items = []
-    for side, price, ushares in changes:
-        size = decimal_text(ushares)
-        items.append(f'{heads[0]}{PRICES[price]}","size":"{size}","side":"{SIDES[side]}{tails[0]}')
-        items.append(f'{heads[1]}{PRICES[ONE - price]}","size":"{size}","side":"{SIDES[1 - side]}{tails[1]}')
+    items = changes_text(changes, (heads[0], heads[1]), (tails[0], tails[1]))
     return (
         f'{{"event_type":"price_change","market":"{market.condition_id}","timestamp":"{now_ns // NS_PER_MS}",'
-        f'"price_changes":[{",".join(items)}]}}'
+        f'"price_changes":[{items}]}}'
     )
 
 

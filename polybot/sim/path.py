@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from polybot._fast.spot_detail import SpotDetail
 from polybot.config_sim import SpotConfig
-from polybot.sim.seeds import digest, stream
+from polybot.sim.seeds import digest, draws, stream
 
 __all__ = ["Burst", "Quote", "SpotPath", "Trade", "history_closes", "hour_factor", "price_step_e8"]
 
@@ -36,6 +37,19 @@ QUOTE_LN_SD, QUOTE_SCALE = 1.3, 2_000.0  # size at the touch: median 2,000 trade
 NEW_TAKER = 0.45  # chance that the next trade of a burst is another taker's
 WIDE_SHARE = 0.12  # of quotes with a spread above one step: p90 16 steps, p99 $7
 WIDE_STEPS, WIDE_LN_SD, WIDE_MAX = 40.0, 1.7, 1_000
+SHAPE: dict[str, float] = {
+    "trade_ln_sd": TRADE_LN_SD,
+    "burst_ln_sd": BURST_LN_SD,
+    "burst_max": BURST_MAX,
+    "new_taker": NEW_TAKER,
+    "quote_ln_sd": QUOTE_LN_SD,
+    "quote_scale": QUOTE_SCALE,
+    "wide_share": WIDE_SHARE,
+    "wide_steps": WIDE_STEPS,
+    "wide_ln_sd": WIDE_LN_SD,
+    "wide_max": WIDE_MAX,
+}
+FIRST_IDS = (3_735_683_258, 3_103_512_206, 50_093_239_189)  # trade, taker order, book update
 # Volatility by UTC hour relative to the day's, from 12,288 five-minute returns; mean square is 1.
 HOURS = (0.95, 0.87, 0.90, 0.84, 0.64, 0.69, 0.69, 0.68, 0.87, 0.74, 0.61, 0.62,
          0.68, 0.91, 1.66, 1.72, 1.49, 1.38, 1.00, 1.11, 0.95, 0.88, 1.09, 0.84)  # fmt: skip
@@ -89,9 +103,13 @@ def hour_factor(at_ns: int) -> float:
 
 
 def history_closes(
-    config: SpotConfig, *, price: float, vol_annual: float, seed: int, end_ns: int
+    config: SpotConfig, *, price: float, vol_annual: float, seed: int, end_ns: int, ln_vol: float | None = None
 ) -> NDArray[np.float64]:
-    """Closing price of each second before end_ns, oldest first; the last one is `price`."""
+    """Closing price of each second before end_ns, oldest first; the last one is `price`.
+
+    ln_vol is the path's own at end_ns: the past wanders away from it backwards (the process is reversible), so that
+    what can be learned from the past holds for the present.  None: volatility is its mean all along.
+    """
     seconds = round(config.history_h * 3_600)
     end_s = end_ns // NS
     rng = np.random.Generator(np.random.PCG64(int.from_bytes(digest(seed, "spot/history"), "big")))
@@ -99,8 +117,23 @@ def history_closes(
         np.arange(end_s - seconds, end_s) % DAY_S / 3_600.0, np.arange(25) + 0.5, (*HOURS, HOURS[0])
     )
     returns = rng.standard_normal(seconds) * factors * (vol_annual / math.sqrt(YEAR_S))
+    if ln_vol is not None:
+        returns *= np.exp(_past_ln_vol(config, ln_vol, seconds, rng) - config.vol_sd**2)
     after = np.concatenate([returns[::-1].cumsum()[-2::-1], [0.0]])
     return np.asarray(price * np.exp(-after), dtype=np.float64)
+
+
+def _past_ln_vol(
+    config: SpotConfig, ln_vol: float, seconds: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """ln_vol of each second of the past, oldest first: exact steps of a minute, linear between."""
+    keep = 2.0 ** (-60.0 / config.vol_half_life_s)
+    spread = config.vol_sd * math.sqrt(1.0 - keep * keep)
+    values = [ln_vol]
+    for shock in rng.standard_normal(seconds // 60 + 1).tolist():
+        values.append(values[-1] * keep + spread * shock)
+    ages = np.arange(seconds, 0, -1) / 60.0
+    return np.asarray(np.interp(ages, np.arange(len(values)), values))
 
 
 def _burst_scale(mean_extra: float) -> float:
@@ -129,10 +162,8 @@ class SpotPath:
     ) -> None:
         self._config = config
         self._price_rng = stream(seed, "spot/price")
-        self._detail_rng = stream(seed, "spot/detail")
         self._at_ns = start_ns
         self._price = price
-        self._step_e8 = price_step_e8(price)
         self._base = vol_annual / math.sqrt(YEAR_S)
         self._vol_pull = math.log(2.0) / config.vol_half_life_s
         self._activity_pull = math.log(2.0) / config.activity_half_life_s
@@ -142,19 +173,30 @@ class SpotPath:
         jumps = self._jumps_per_s > 0.0
         self._jump_frac = config.jump_variance_frac if jumps else 0.0
         self._jump_scale = math.sqrt(self._jump_frac / self._jumps_per_s) if jumps else 0.0
-        self._burst_scale = _burst_scale(config.trades_per_s / config.bursts_per_s - 1.0)
-        self._ln_qty = math.log(TRADE_USD / price)
-        self._trade_id = 3_735_683_258
-        self._agg_id = 3_103_512_206
-        self._update_id = 50_093_239_189
-        self._last_trade_us = 0
-        self._last_quote = self._quote(start_ns, price)
-        self._quiet_carry = 0.0
+        self._detail = SpotDetail(
+            draws(seed, "spot/detail"),
+            Trade,
+            Quote,
+            step_e8=price_step_e8(price),
+            lot_e8=LOT_E8,
+            event_delay_us=config.event_delay_us,
+            burst_scale=_burst_scale(config.trades_per_s / config.bursts_per_s - 1.0),
+            ln_qty=math.log(TRADE_USD / price),
+            quiet_per_s=max(0.0, config.quotes_per_s - config.bursts_per_s),
+            shape=SHAPE,
+            first_ids=FIRST_IDS,
+        )
+        self._detail.quote(start_ns, price)
 
     @property
     def jumps_per_s(self) -> float:
         """Mean rate of jumps; each has variance jump_frac x sigma^2 / jumps_per_s."""
         return self._jumps_per_s
+
+    @property
+    def ln_vol(self) -> float:
+        """How far ln(sigma) has wandered from its middle, now."""
+        return self._ln_vol
 
     @property
     def jump_frac(self) -> float:
@@ -191,77 +233,9 @@ class SpotPath:
             change += sigma * self._jump_scale * _student(rng, config.jump_dof)
         self._price = before * math.exp(change)
         z = change / scale
-        quiet = self._quiet_quotes(before_ns, gap_ns)
-        trades = self._trades(before, z)
-        self._last_quote = self._quote(self._at_ns, self._price)
-        return Burst(self._at_ns, self._price, trades, self._last_quote, quiet)
-
-    def _trades(self, before: float, z: float) -> list[Trade]:
-        """Trades on the way from the old price to the new one, grouped into taker orders."""
-        rng = self._detail_rng
-        mix = 0.4 + 0.6 * min(abs(z), 40.0)
-        count = 1 + min(int(self._burst_scale * math.exp(rng.gauss(0.0, BURST_LN_SD)) * mix), BURST_MAX - 1)
-        buys = 0.5 + 0.4 * math.tanh(z / 1.5)
-        at_us = max(self._at_ns // 1_000, self._last_trade_us)
-        last_us = self._at_ns // 1_000 + max(0, self._config.event_delay_us - 1)
-        step, way = self._step_e8, self._price - before
-        trades: list[Trade] = []
-        while len(trades) < count:
-            size = 1
-            while len(trades) + size < count and rng.random() >= NEW_TAKER:
-                size += 1
-            self._agg_id += 1
-            buy = rng.random() < buys
-            middle_e8 = int((before + way * (len(trades) + size) / count) * E8)
-            price_e8 = middle_e8 - middle_e8 % step + (step if buy else 0)
-            at_us = min(at_us + rng.randrange(5, 60), last_us)
-            for _ in range(size):
-                self._trade_id += 1
-                qty_e8 = self._quantity(TRADE_LN_SD)
-                trades.append(Trade(self._trade_id, self._agg_id, price_e8, qty_e8, at_us, not buy))
-        self._last_trade_us = at_us
-        return trades
-
-    def _quantity(self, ln_sd: float, scale: float = 1.0) -> int:
-        lots = math.exp(self._ln_qty + self._detail_rng.gauss(0.0, ln_sd)) * scale * E8 / LOT_E8
-        return max(1, int(min(lots, 2e7))) * LOT_E8
-
-    def _quote(self, at_ns: int, price: float) -> Quote:
-        rng, step = self._detail_rng, self._step_e8
-        steps = 1
-        if rng.random() < WIDE_SHARE:
-            steps = min(1 + int(WIDE_STEPS * math.exp(rng.gauss(0.0, WIDE_LN_SD))), WIDE_MAX)
-        low_e8 = int(price * E8) - (steps - 1) * step // 2
-        bid_e8 = low_e8 - low_e8 % step
-        self._update_id += rng.randrange(1, 12)
-        return Quote(
-            at_ns,
-            self._update_id,
-            bid_e8,
-            self._quantity(QUOTE_LN_SD, QUOTE_SCALE),
-            bid_e8 + steps * step,
-            self._quantity(QUOTE_LN_SD, QUOTE_SCALE),
-        )
-
-    def _quiet_quotes(self, before_ns: int, gap_ns: int) -> list[Quote]:
-        """Quotes between bursts: the last one's prices, one size changed, evenly spaced in the gap."""
-        extra = max(0.0, self._config.quotes_per_s - self._config.bursts_per_s)
-        self._quiet_carry += extra * gap_ns / NS
-        count = int(self._quiet_carry)
-        self._quiet_carry -= count
-        gap = gap_ns // (count + 1)
-        rng, quote, quotes = self._detail_rng, self._last_quote, []
-        for i in range(count):
-            self._update_id += rng.randrange(1, 12)
-            quantity = self._quantity(QUOTE_LN_SD, QUOTE_SCALE)
-            at_ns = before_ns + gap * (i + 1)
-            _, _, bid_e8, bid_qty_e8, ask_e8, ask_qty_e8 = quote
-            if rng.random() < 0.5:
-                quote = Quote(at_ns, self._update_id, bid_e8, quantity, ask_e8, ask_qty_e8)
-            else:
-                quote = Quote(at_ns, self._update_id, bid_e8, bid_qty_e8, ask_e8, quantity)
-            quotes.append(quote)
-        return quotes
+        quiet = self._detail.quiet_quotes(before_ns, gap_ns)
+        trades = self._detail.trades(self._at_ns, before, self._price, z)
+        return Burst(self._at_ns, self._price, trades, self._detail.quote(self._at_ns, self._price), quiet)
 
 
 def _pulled(rng: random.Random, value: float, pull: float, sd: float) -> float:

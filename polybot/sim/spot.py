@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
+from polybot._fast.wire_text import SpotText, decimal8
 from polybot.config_sim import SpotConfig
 from polybot.sim.path import E8, NS, Burst, Quote, SpotPath, Trade, history_closes, price_step_e8
 from polybot.sim.scheduler import Scheduler, Timer
@@ -27,11 +28,8 @@ __all__ = ["PriceListener", "SpotMarket", "SpotSession", "decimal8"]
 PriceListener = Callable[[int, float], None]  # venue time, new price
 SHUTDOWN_NOTICE_NS = 5 * NS  # serverShutdown is sent so long before a socket is cut
 CLOSE_CUT = 1001
-
-
-def decimal8(value_e8: int) -> str:
-    """Write a 1e-8 integer with eight decimals, as the exchange does."""
-    return f"{value_e8 // E8}.{value_e8 % E8:08d}"
+# (combined, stamps in us), the text of that form, where to send it.
+_Outlets = list[tuple[tuple[bool, bool], SpotText, list[SendText]]]
 
 
 class SpotSession:
@@ -117,6 +115,7 @@ class SpotMarket:
         self._cut_ns = int(cut_s * NS)
         self._listeners: list[PriceListener] = []
         self._sinks: dict[str, dict[tuple[bool, bool], list[SpotSession]]] = {}
+        self._outlets: dict[str, _Outlets] = {}  # by kind of stream; made anew when a session comes or goes
         self._past: list[tuple[int, float]] = []
         self.last_quote: Quote | None = None
         self.path: SpotPath | None = None
@@ -157,11 +156,13 @@ class SpotMarket:
 
     def add(self, session: SpotSession) -> None:
         """Start sending a session its streams."""
+        self._outlets.clear()
         for name in session.streams:
             self._sinks.setdefault(name, {}).setdefault((session.combined, session.micro), []).append(session)
 
     def remove(self, session: SpotSession) -> None:
         """Stop sending to a session."""
+        self._outlets.clear()
         for name in session.streams:
             group = self._sinks.get(name, {}).get((session.combined, session.micro), [])
             if session in group:
@@ -178,16 +179,21 @@ class SpotMarket:
         """Make the past, then go on with the same path."""
         warm_ns = epoch_ns - self._config.warm_s * NS
         warm_ns -= warm_ns % NS
+        self.path = SpotPath(
+            self._config, price=start_price, vol_annual=vol_annual, seed=seed, start_ns=warm_ns
+        )
         closes = history_closes(
-            self._config, price=start_price, vol_annual=vol_annual, seed=seed, end_ns=warm_ns
+            self._config,
+            price=start_price,
+            vol_annual=vol_annual,
+            seed=seed,
+            end_ns=warm_ns,
+            ln_vol=self.path.ln_vol,
         )
         end_s = warm_ns // NS
         self.history = SpotHistory(closes, end_s, price_step_e8(start_price))
         self._past = [((end_s - len(closes) + 1 + i) * NS, float(close)) for i, close in enumerate(closes)]
         self.price = start_price
-        self.path = SpotPath(
-            self._config, price=start_price, vol_annual=vol_annual, seed=seed, start_ns=warm_ns
-        )
         burst = self.path.next_burst()
         while burst.at_ns <= epoch_ns:
             self.history.add(burst.trades)
@@ -213,18 +219,25 @@ class SpotMarket:
     def _publish_burst(self, burst: Burst) -> None:
         self.history.add(burst.trades)
         event_us = (burst.at_ns + self._delay_ns) // 1_000
-        for (combined, micro), sessions in self._groups("trade"):
+        for _, text, sends in self._groups("trade"):
             for trade in burst.trades:
-                self._send(sessions, "trade", self._trade_json(trade, event_us, micro), combined)
-        for (combined, micro), sessions in self._groups("aggTrade"):
+                message = text.trade(trade, event_us)
+                for send in sends:
+                    send(message)
+        for (combined, micro), _, sends in self._groups("aggTrade"):
             for group in _taker_orders(burst.trades):
-                self._send(sessions, "aggTrade", self._agg_json(group, event_us, micro), combined)
+                raw = self._agg_json(group, event_us, micro)
+                message = f'{{"stream":"{self._lower}@aggTrade","data":{raw}}}' if combined else raw
+                for send in sends:
+                    send(message)
         self._publish_quote(burst.quote)
 
     def _publish_quote(self, quote: Quote) -> None:
         self.last_quote = quote
-        for (combined, _), sessions in self._groups("bookTicker"):
-            self._send(sessions, "bookTicker", self._quote_json(quote), combined)
+        for _, text, sends in self._groups("bookTicker"):
+            message = text.quote(quote)
+            for send in sends:
+                send(message)
 
     # The tape
 
@@ -235,7 +248,7 @@ class SpotMarket:
         seconds = round(self._config.history_h * 3_600)
         closes = history_closes(self._config, price=tape.first_price, vol_annual=0.0, seed=0, end_ns=epoch_ns)
         assert len(closes) == seconds
-        self.history = SpotHistory(closes, end_s, step)
+        self.history = SpotHistory(closes, end_s, step, traded=False)
         self._past = [((end_s - seconds) * NS, tape.first_price)]
         self.price = tape.first_price
         self._tape_at = 0
@@ -274,22 +287,21 @@ class SpotMarket:
         for listener in self._listeners:
             listener(now_ns, price)
 
-    def _groups(self, kind: str) -> list[tuple[tuple[bool, bool], list[SpotSession]]]:
-        sinks = self._sinks.get(f"{self._lower}@{kind}")
-        return [(form, list(sessions)) for form, sessions in sinks.items()] if sinks else []
-
-    def _send(self, sessions: list[SpotSession], kind: str, raw: str, combined: bool) -> None:
-        text = f'{{"stream":"{self._lower}@{kind}","data":{raw}}}' if combined else raw
-        for session in sessions:
-            session.send(text)
-
-    def _trade_json(self, trade: Trade, event_us: int, micro: bool) -> str:
-        unit = 1 if micro else 1_000
-        return (
-            f'{{"e":"trade","E":{event_us // unit},"s":"{self.symbol}","t":{trade.trade_id},'
-            f'"p":"{decimal8(trade.price_e8)}","q":"{decimal8(trade.qty_e8)}","T":{trade.at_us // unit},'
-            f'"m":{"true" if trade.buyer_is_maker else "false"},"M":true}}'
-        )
+    def _groups(self, kind: str) -> _Outlets:
+        """Who gets a kind of stream, by form."""
+        found = self._outlets.get(kind)
+        if found is None:
+            sinks = self._sinks.get(f"{self._lower}@{kind}", {})
+            found = self._outlets[kind] = [
+                (
+                    (combined, micro),
+                    SpotText(self.symbol, combined=combined, micro=micro),
+                    [session.send for session in sessions],
+                )
+                for (combined, micro), sessions in sinks.items()
+                if sessions
+            ]
+        return found
 
     def _agg_json(self, group: list[Trade], event_us: int, micro: bool) -> str:
         unit, first = 1 if micro else 1_000, group[0]
@@ -299,13 +311,6 @@ class SpotMarket:
             f'"p":"{decimal8(first.price_e8)}","q":"{decimal8(qty_e8)}","f":{first.trade_id},'
             f'"l":{group[-1].trade_id},"T":{first.at_us // unit},'
             f'"m":{"true" if first.buyer_is_maker else "false"},"M":true}}'
-        )
-
-    def _quote_json(self, quote: Quote) -> str:
-        return (
-            f'{{"u":{quote.update_id},"s":"{self.symbol}","b":"{decimal8(quote.bid_e8)}",'
-            f'"B":"{decimal8(quote.bid_qty_e8)}","a":"{decimal8(quote.ask_e8)}",'
-            f'"A":"{decimal8(quote.ask_qty_e8)}"}}'
         )
 
 

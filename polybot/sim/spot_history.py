@@ -43,14 +43,18 @@ class Candle:
 class SpotHistory:
     """Trades and candles, newest last."""
 
-    def __init__(self, closes: NDArray[np.float64], end_s: int, step_e8: int) -> None:
-        """Start from the close of each second before end_s."""
+    def __init__(
+        self, closes: NDArray[np.float64], end_s: int, step_e8: int, *, traded: bool = True
+    ) -> None:
+        """Start from the close of each second before end_s; not traded: candles of silence at those prices."""
         self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
         self._candles: dict[str, deque[Candle]] = {}
         prices = np.round(closes * E8 / step_e8).astype(np.int64) * step_e8
         for name, length_s in SECONDS.items():
             part = prices[-KEEP["1s"] :] if length_s == 1 else prices
-            self._candles[name] = deque(_past_candles(part, end_s, length_s), maxlen=KEEP[name])
+            self._candles[name] = deque(
+                _past_candles(part, end_s, length_s, traded), maxlen=KEEP[name]
+            )
 
     def add(self, trades: Sequence[Trade]) -> None:
         """Book trades of one burst, in time order."""
@@ -89,17 +93,24 @@ class SpotHistory:
             yield group[::-1]
 
     def _add_second(self, second: int, trades: Sequence[Trade]) -> None:
-        prices = [trade.price_e8 for trade in trades]
-        base = sum(trade.qty_e8 for trade in trades)
-        quote = sum(trade.price_e8 * trade.qty_e8 for trade in trades) / (E8 * E8)
-        taker_base = sum(trade.qty_e8 for trade in trades if not trade.buyer_is_maker)
+        first = high = low = trades[0].price_e8
+        base = turnover = taker_base = 0
+        for _, _, price, quantity, _, buyer_is_maker in trades:
+            if price > high:
+                high = price
+            elif price < low:
+                low = price
+            base += quantity
+            turnover += price * quantity
+            if not buyer_is_maker:
+                taker_base += quantity
+        quote = turnover / (E8 * E8)
         taker_quote = quote * taker_base / base if base else 0.0
-        high, low = max(prices), min(prices)
         for name, length_s in SECONDS.items():
-            candle = self._bucket(name, second - second % length_s, prices[0])
+            candle = self._bucket(name, second - second % length_s, first)
             candle.high_e8 = max(candle.high_e8, high)
             candle.low_e8 = min(candle.low_e8, low)
-            candle.close_e8 = prices[-1]
+            candle.close_e8 = price
             candle.base_e8 += base
             candle.quote += quote
             candle.count += len(trades)
@@ -120,7 +131,7 @@ class SpotHistory:
         return candles[-1]
 
 
-def _past_candles(prices: NDArray[np.int64], end_s: int, length_s: int) -> list[Candle]:
+def _past_candles(prices: NDArray[np.int64], end_s: int, length_s: int, traded: bool) -> list[Candle]:
     """Candles from one close per second; the last one may be incomplete and is continued by trades."""
     stamps = np.arange(end_s - len(prices), end_s)
     opens = np.concatenate([prices[:1], prices[:-1]])
@@ -130,7 +141,7 @@ def _past_candles(prices: NDArray[np.int64], end_s: int, length_s: int) -> list[
     lows = np.minimum.reduceat(np.minimum(opens, prices), starts)
     candles = []
     for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        seconds, close = int(end - start), int(prices[end - 1])
+        seconds, close = int(end - start) if traded else 0, int(prices[end - 1])
         base = seconds * PAST_QTY_E8
         quote = base / E8 * close / E8
         candles.append(

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from polybot._fast.event import Special
 from polybot.market.spec import MarketSpec
 from polybot.telemetry.inbox import Second, StrikeCaptured
 from polybot.telemetry.latency import StageStats
@@ -50,6 +51,7 @@ __all__ = [
 ]
 
 INDENT = " " * 4
+NO_STRATEGY = int(Special.NO_STRATEGY)
 FULL_TICKS = 10_000
 _GATE_SIGN = {GateCompare.AT_LEAST: ">=", GateCompare.AT_MOST: "<="}
 
@@ -214,11 +216,14 @@ def _state_lines(record: Record, strike_source: str) -> list[str]:
 def _gate_lines(
     gates: Iterable[Record], strategies: Sequence[str], names: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """One line per strategy: edge, which gate blocks, every gate."""
+    """What the account holds, if anything; then one line per strategy: edge, which gate blocks, every gate."""
     by_strategy: dict[int, list[Record]] = {}
-    for gate in gates:
-        by_strategy.setdefault(gate.strategy, []).append(gate)
     lines = []
+    for gate in gates:
+        if gate.strategy == NO_STRATEGY:
+            lines.append(_portfolio_line(gate))
+        else:
+            by_strategy.setdefault(gate.strategy, []).append(gate)
     for index, found in by_strategy.items():
         strategy = strategies[index] if index < len(strategies) else f"strategy_{index}"
         lines.append(
@@ -232,9 +237,27 @@ def _strategy_line(strategy: str, gates: Sequence[tuple[str, Record]]) -> str:
     blocking = next((label for label, gate in gates if gate.size_frac == 0.0), None)
     asked = any(gate.size_frac >= 0.0 for _, gate in gates)
     verdict = f"blocked by {blocking}" if blocking else "fires" if asked else "not asked"
+    if any(gate.order_type for _, gate in gates):
+        verdict = "DISABLED"
     edge_text = "-" if math.isnan(edge) else f"{edge:+.4f}"
     walk = ", ".join(_gate_text(label, gate) for label, gate in gates)
     return f"{INDENT}{strategy:<18} edge={edge_text:<8} {verdict:<22} [{walk}]"
+
+
+def _portfolio_line(record: Record) -> str:
+    """The net share position over all live windows; field meanings as in record_portfolio of the core."""
+    net, short = round(record.edge * 1e6), round(record.distance * 1e6)
+    facts = facts_text(
+        net=_position_text(net) + _limit_text(record.fair),
+        short_gamma=shares_text(short) + _limit_text(record.spot),
+        delta=f"{record.delta:.3e}",
+        gamma=f"{record.gamma:.3e}",
+    )
+    return f"{INDENT}portfolio  {facts}"
+
+
+def _limit_text(shares: float) -> str:
+    return f" of {shares:g}" if shares > 0.0 else ""
 
 
 def _gate_text(label: str, gate: Record) -> str:

@@ -279,6 +279,8 @@ def test_an_unknown_order_blocks_its_token_and_keeps_counting_in_full(scripted):
     scenario.update(21.5, 1_000, OrderStatus.OS_UNKNOWN)
     scenario.go()
     assert scenario.risk.reserved_usd == held
+    scenario.oracle(40.0, 100_000.0)
+    scenario.book(40.0, [(4_900, 10)], [(5_000, 10)])
     again = place(scenario, strategy, t=40.0)
     assert list(rows(again, CommandKind.CMD_SIGNAL)["reason"]) == [Denial.UNKNOWN_ORDER]
     scenario.update(41.0, 1_000, OrderStatus.OS_CANCELED, 0)

@@ -132,6 +132,73 @@ def test_a_quote_that_followed_the_move_is_no_longer_stale():
     assert len(signal) == 0
 
 
+# -- which spot the owner of a quote can have seen ------------------------------------------------------------
+
+MOVED = 100_200.0
+
+
+def asks_at(scenario, t, asks, stamp=None):
+    scenario.book(t, [(4_900, 1_000)], asks, stamp=stamp)
+    scenario.go()
+
+
+def after_the_move():
+    """Asks set at 20.2 with the spot at 100,000; at 20.3 the spot moves."""
+    scenario = ready(bid=4_900, ask=5_100)
+    asks_at(scenario, 20.2, [(5_100, 10), (5_200, 1_000)], stamp=20.2)
+    assert len(jump(scenario, MOVED, t=20.3)) == 1
+    return scenario
+
+
+def test_a_level_that_became_the_best_because_those_before_it_were_taken_is_as_old_as_it_was():
+    scenario = after_the_move()
+    asks_at(scenario, 20.35, [(5_200, 1_000)], stamp=20.35)
+    (signal,) = jump(scenario, MOVED, t=20.4)
+    assert signal["price_ticks"] == 5_200
+    before = scenario.market.gate_rows(0)[GATES["move"]][0]
+    assert before == pytest.approx(expected(scenario, 100_000.0, 20.4).q(UP) - 0.52 - ref.fee(0.52), abs=1e-9)
+
+
+def test_another_size_at_the_same_price_does_not_make_a_quote_fresh():
+    scenario = after_the_move()
+    asks_at(scenario, 20.35, [(5_100, 700), (5_200, 900)], stamp=20.35)
+    assert len(jump(scenario, MOVED, t=20.4)) == 1
+
+
+def test_a_price_that_was_gone_and_came_back_is_fresh():
+    scenario = after_the_move()
+    asks_at(scenario, 20.33, [(5_200, 1_000)], stamp=20.33)
+    asks_at(scenario, 20.35, [(5_100, 10), (5_200, 1_000)], stamp=20.35)
+    assert len(jump(scenario, MOVED, t=20.4)) == 0
+    assert blocked_by(scenario, "move")
+
+
+@pytest.mark.parametrize(("stamp", "fires"), [(20.25, True), (20.35, False)])
+def test_a_quote_set_before_the_move_and_told_after_it_is_stale_by_its_stamp(stamp, fires):
+    scenario = after_the_move()
+    asks_at(scenario, 20.4, [(5_300, 1_000)], stamp=stamp)
+    assert (len(jump(scenario, MOVED, t=20.45)) == 1) is fires
+    assert blocked_by(scenario, "move") is not fires
+
+
+@pytest.mark.parametrize(("traded", "fires"), [(20.3, False), (20.5, True)])
+def test_a_quote_told_before_the_trade_its_owner_had_seen_is_not_stale(traded, fires):
+    scenario = ready(bid=4_900, ask=5_100)
+    scenario.trade(20.2, 100_000.0)
+    asks_at(scenario, 20.41, [(5_300, 1_000)], stamp=20.4)
+    scenario.trade(20.6, MOVED, stamp=traded)
+    assert (len(rows(scenario.go(), CommandKind.CMD_SIGNAL)) == 1) is fires
+    assert blocked_by(scenario, "move") is not fires
+
+
+def test_a_quote_without_a_usable_stamp_counts_as_set_when_it_came():
+    for stamp in (None, -500.0):
+        scenario = after_the_move()
+        asks_at(scenario, 20.4, [(5_300, 1_000)], stamp=stamp)
+        assert len(jump(scenario, MOVED, t=20.45)) == 0
+        assert blocked_by(scenario, "move")
+
+
 def test_a_size_of_nothing_blocks_at_the_size_gate():
     scenario = ready(LatencyArb(size_cap_frac=0.0), bid=4_900, ask=5_100)
     assert len(jump(scenario, 100_090.0)) == 0

@@ -1,13 +1,14 @@
 """Strategy base: gates, taker sizing and the plain-Python way of writing one."""
 
 import math
+import random
 
 import pytest
 from reference import strategy_reference as ref
-from scenario import SHARE, Scenario, rows
+from scenario import SHARE, Scenario, make_spec, rows
 
-from polybot._fast.event import DOWN, UP, CommandKind
-from polybot._fast.strategy import Strategy, Trigger
+from polybot._fast.event import DOWN, GTC, UP, CommandKind
+from polybot._fast.strategy import Signal, Strategy, Trigger
 
 
 class Plain(Strategy):
@@ -50,6 +51,82 @@ def test_its_gates_show_what_blocked_it():
     assert (threshold, result) == (0.5, 0)
     assert value == pytest.approx(scenario.market.fair(UP) - 0.5 - ref.fee(0.5))
     assert scenario.market.gate_rows(0)[1][3] == -1
+
+
+def market_with(asks, *, bids=((1_000, 10),), price=100_000.0, **spec):
+    scenario = Scenario([Plain()], spec=make_spec(**spec))
+    scenario.warm()
+    scenario.book(20.3, list(bids), asks)
+    scenario.go()
+    scenario.trade(20.5, price)
+    scenario.go()
+    return scenario
+
+
+def test_sizes_of_random_books_are_half_kelly_at_the_average_cost_of_the_walk():
+    rng, several = random.Random(7), 0
+    for _ in range(250):
+        first = rng.randrange(2_000, 5_200, 100)
+        asks = [(first + 100 * k, rng.choice((1, 5, 40, 300))) for k in range(rng.randint(1, 6))]
+        scenario = market_with(asks, price=100_000.0 + rng.uniform(-20.0, 60.0))
+        strategy, signal = scenario.engine.strategies[0], Signal()
+        cap, least = rng.choice((0.02, 0.15, 0.15)), rng.choice((0.0, 0.02))
+        found = strategy.size_buy(scenario.market, signal, UP, cap, least)
+        q = scenario.market.fair(UP)
+        want = ref.take(
+            q,
+            [(t, float(n)) for t, n in asks],
+            bankroll=1_000.0,
+            cap=cap,
+            min_edge=least,
+            outcome=UP,
+            tick=100,
+        )
+        assert found == (want is not None)
+        if want is None:
+            continue
+        assert (signal.price_ticks, signal.shares) == (want.limit_ticks, round(want.shares * SHARE))
+        assert (signal.price, signal.edge, signal.size_frac) == pytest.approx(
+            (want.price, want.edge, want.frac), rel=1e-9
+        )
+        cost = q - signal.edge
+        assert signal.shares / SHARE * cost <= 1_000.0 * ref.half_kelly(q, cost, 1.0) + 1e-6
+        several += signal.price_ticks > first
+    assert several > 60
+
+
+def test_depth_makes_kelly_smaller_than_the_best_ask_alone_would():
+    deep = market_with([(4_000, 1_000)])
+    thin = market_with([(4_000, 20), (4_300, 1_000)])
+    sizes = []
+    for scenario in (deep, thin):
+        signal = Signal()
+        assert scenario.engine.strategies[0].size_buy(scenario.market, signal, UP, 0.15, 0.0)
+        sizes.append((signal.size_frac, signal.edge))
+    assert sizes[1][0] < sizes[0][0]
+    assert sizes[1][1] < sizes[0][1]
+
+
+def test_an_ask_off_the_tick_grid_ends_the_walk():
+    scenario = market_with([(4_000, 20), (4_050, 1_000)])
+    signal = Signal()
+    assert scenario.engine.strategies[0].size_buy(scenario.market, signal, UP, 0.15, 0.0)
+    assert (signal.price_ticks, signal.shares) == (4_000, 20 * SHARE)
+    scenario = market_with([(4_050, 1_000)])
+    assert not scenario.engine.strategies[0].size_buy(scenario.market, signal, UP, 0.15, 0.0)
+
+
+def test_a_resting_size_is_half_of_what_kelly_says_for_a_token_bought_at_that_price():
+    scenario = market_with([(5_000, 100)])
+    strategy, signal, q = scenario.engine.strategies[0], Signal(), scenario.market.fair(UP)
+    for ticks, cap in ((4_000, 0.15), (4_600, 0.15), (4_000, 0.01)):
+        assert strategy.size_rest(scenario.market, signal, UP, ticks, cap)
+        want = ref.rest(q, ticks, bankroll=1_000.0, cap=cap, outcome=UP)
+        assert (signal.price_ticks, signal.shares) == (ticks, round(want.shares * SHARE))
+        assert (signal.edge, signal.size_frac) == pytest.approx((q - ticks / 1e4, want.frac), rel=1e-12)
+        assert (signal.post_only, signal.order_type) == (True, GTC)
+    for ticks in (-1, 0, 5_100, 10_000):
+        assert not strategy.size_rest(scenario.market, signal, UP, ticks, 0.15)
 
 
 def test_edge_at_the_ask_is_nan_where_there_is_no_ask():

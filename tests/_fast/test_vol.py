@@ -135,6 +135,18 @@ def test_estimators_match_explicit_weights_on_recorded_trades(shared_dir: Path) 
     )
 
 
+def test_a_walk_is_one_price_after_the_other() -> None:
+    prices = [price for price, _ in random_walk(3, 300)]
+    one, all_at_once = SampledEwmaVol(), SampledEwmaVol()
+    values = []
+    for k, price in enumerate(prices):
+        one.add(price, 7 * NS + k * 500 * MS)
+        values.append(one.value())
+    found = all_at_once.walk(prices, 7 * NS, 500 * MS)
+    assert found == pytest.approx(values, rel=1e-15, nan_ok=True)
+    assert all_at_once.samples == one.samples
+
+
 def test_per_tick_form_matches_the_published_vector() -> None:
     vol = TickEwmaVol()
     vol.add(100.0, 0)

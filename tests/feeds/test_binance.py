@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
@@ -12,11 +13,13 @@ import pytest
 from aiohttp import web
 
 from polybot._fast.event import EventFlag, EventKind, FeedId, Side
-from polybot.config import FeedsConfig
+from polybot._fast.vwap import RollingVwap
+from polybot.config import FeedsConfig, default_config
 from polybot.errors import VenueUnavailable
 from polybot.feeds.binance import SpotFeed
 from polybot.feeds.connection import Connection
 from polybot.transport import HttpResponse
+from polybot.volatility import build_vol
 from tests.feeds.collect import NS, T0_NS, Collector, Sent
 from tests.feeds.peer import WAIT_S, clock, listen, peer_of, running
 
@@ -202,7 +205,8 @@ class RestHttp:
     ) -> HttpResponse:
         self.asked.append(url)
         host = url.removeprefix("http://").split("/")[0]
-        answer = self.answers[f"{host}_{'klines' if 'klines' in url else 'trades'}"]
+        kind = "trades" if "klines" not in url else "minutes" if "interval=1m" in url else "klines"
+        answer = self.answers.get(f"{host}_{kind}", [])
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, int):
@@ -262,8 +266,50 @@ def test_warm_start_reads_candles_then_trades_oldest_first() -> None:
     assert http.asked == [
         "http://a/api/v3/aggTrades?symbol=BTCUSDT&limit=1000",
         f"http://a/api/v3/klines?symbol=BTCUSDT&interval=1s&endTime={T0_MS - 501}&limit=1000",
+        f"http://a/api/v3/klines?symbol=BTCUSDT&interval=1m&endTime={T0_MS - 4_001}&limit=240",
     ]
     assert feed.counters()["warm_errors"] == 0
+
+
+MINUTES = [
+    [T0_MS - 180_000, "1", "1", "1", "97.0", "90.0", T0_MS - 120_001, "1", 800, "1", "1", "0"],
+    [T0_MS - 120_000, "1", "1", "1", "98.0", "90.0", T0_MS - 60_001, "1", 800, "1", "1", "0"],
+    [T0_MS - 60_000, "1", "1", "1", "99.0", "90.0", T0_MS - 1, "1", 800, "1", "1", "0"],  # runs into the seconds
+]
+
+
+def test_warm_start_begins_with_whole_minutes_that_carry_no_quantity() -> None:
+    _, rows = warm(RestHttp(a_trades=TRADES, a_klines=CANDLES, a_minutes=MINUTES))
+    assert [float(row["x"]) for row in rows] == [97.0, 98.0, 100.0, 102.0, 103.5, 104.5]
+    assert [float(row["y"]) for row in rows] == [0.0, 0.0, 0.5, 0.5, 0.25, 0.25]
+    ages_ms = [(T0_NS - int(row["venue_ns"])) // 1_000_000 for row in rows[:2]]
+    assert ages_ms == [120_001, 60_001]
+
+
+def test_warm_start_by_minutes_alone_leaves_no_vwap_and_a_warm_volatility() -> None:
+    rnd = Random(1)
+    minutes, price = [], 60_000.0
+    for k in range(240, 0, -1):
+        price *= math.exp(rnd.gauss(0.0, 8e-5 * math.sqrt(60.0)))
+        stamp = T0_MS - 60_000 * k
+        minutes.append([stamp, "1", "1", "1", str(price), "90.0", stamp + 59_999, "1", 800, "1", "1", "0"])
+    _, rows = warm(RestHttp(a_trades=[], a_klines=[], a_minutes=minutes))
+    assert len(rows) == 240
+    vol, vwap = build_vol(default_config().model.vol), RollingVwap(60.0)
+    for row in rows:
+        vol.add(float(row["x"]), int(row["venue_ns"]))
+        vwap.add(float(row["x"]), float(row["y"]), int(row["venue_ns"]))
+    assert math.isnan(vwap.mean)
+    assert vol.warm
+    assert 4e-5 < vol.value() < 16e-5
+    assert vol.standard_error() > default_config().model.vol.forecast_ln_sd
+
+
+def test_warm_start_without_minutes_is_the_shorter_one() -> None:
+    http = RestHttp(a_trades=TRADES, a_klines=CANDLES, a_minutes=MINUTES)
+    _, rows = warm(http, FeedsConfig(warm_trades=1_000, warm_h=0.0))
+    assert len(rows) == 4
+    assert not any("interval=1m" in url for url in http.asked)
 
 
 def test_warm_start_goes_to_the_next_host() -> None:

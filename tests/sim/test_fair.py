@@ -65,13 +65,21 @@ def compared():
         ends = twap(first, future, end_s, samples.__getitem__)
         strikes = twap(first, future, start_s, samples.__getitem__)
         fair = world.venue.fair.up(Terms("twap", start_s, end_s), now_ns)
-        results[seconds] = fair, float((ends >= strikes).mean())
+        results["twap", seconds] = fair, float((ends >= strikes).mean())
+        point = oracle.print_at(start_s)
+        if point is not None:
+            fair = world.venue.fair.up(Terms("point", start_s, end_s), now_ns)
+            prints = sum(future[:, end_s * 5 - 3 - k - first] for k in range(6)) / 6
+            results["point", seconds] = fair, float((prints >= point).mean())
     return results
 
 
-@pytest.mark.parametrize("seconds", MOMENTS)
-def test_fair_is_the_frequency_of_up_in_simulated_futures(compared, seconds):
-    fair, frequency = compared[seconds]
+CASES = [("twap", seconds) for seconds in MOMENTS] + [("point", seconds) for seconds in MOMENTS if seconds > 0]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_fair_is_the_frequency_of_up_in_simulated_futures(compared, case):
+    fair, frequency = compared[case]
     error = math.sqrt(max(frequency * (1 - frequency), 0.01) / PATHS)
     assert fair == pytest.approx(frequency, abs=0.01 + 3 * error)
 

@@ -154,3 +154,16 @@ def test_hourly_markets_settle_on_the_exchange_candle():
     assert events[0]["slug"] == "bitcoin-up-or-down-september-28-2026-1pm-et"
     assert events[0]["markets"][0]["resolutionSource"] == "https://www.binance.com/en/trade/BTC_USDT"
     assert "cryptoMarketConfig" not in events[0]["markets"][0]
+
+
+def test_under_the_point_rule_gamma_names_the_stream_of_single_prints_and_no_average():
+    world = make_world(**QUIET, **{"venue.world.lifecycle.rule": "point"})
+    record = world.record()
+    market = world.get("gamma", f"/events/slug/{record.spec.slug}")["markets"][0]
+    assert market["resolutionSource"] == "https://data.chain.link/streams/btc-usd"
+    assert not [key for key in market if key.startswith("cryptoMarketConfig")]
+    assert (record.terms.rule, record.spec.rule, record.spec.twap_window_s) == ("point", "point", 0)
+    world.run_to(400)
+    prints = [published_e18(world.venue.oracle.print_at(at_ns // NS)) for at_ns in (world.start_ns, world.end_ns)]
+    assert [record.strike_e18, record.final_e18] == prints
+    assert record.winner == int(prints[1] < prints[0])

@@ -1,11 +1,16 @@
 """Makers and takers: honest quotes, their lag, and how a market looks from outside."""
 
+import math
+import random
 from itertools import pairwise
 
 import pytest
 from sim.world import NS, make_world
 
-from polybot.sim.makers import lag_ns
+from polybot.config_sim import MakersConfig
+from polybot.sim.fair import Terms
+from polybot.sim.makers import LongshotBidder, Maker, QuotedMarket, lag_ns
+from polybot.sim.scheduler import Scheduler
 
 ONE = 10_000
 
@@ -62,9 +67,18 @@ def test_instant_makers_never_leave_a_quote_on_the_wrong_side_of_fair():
         assert ask == -1 or ask >= fair * ONE - 25
 
 
-def test_lagged_makers_are_late_by_their_lag_and_no_more():
-    """A quote is always right for some fair value of the last 1.2 s (largest lag and pace together)."""
-    world = make_world(**{"venue.world.makers.fair_noise_usd": 0.0, "venue.world.takers.noise_per_s": 0.0})
+# What a maker believes is an average of what it saw: of 4 s ago less than 0.1 % is left.
+@pytest.mark.parametrize(("digest_frac", "reach_s", "slack"), [(0.0, 1.2, 1.0), (0.88, 4.0, 5.0)])
+def test_lagged_makers_are_late_by_their_lag_and_no_more(digest_frac, reach_s, slack):
+    """A quote is always right for some fair value of the last seconds (largest lag and pace together)."""
+    world = make_world(
+        **{
+            "venue.world.makers.fair_noise_usd": 0.0,
+            "venue.world.makers.digest_frac": digest_frac,
+            "venue.world.makers.longshot_shares": 0.0,
+            "venue.world.takers.noise_per_s": 0.0,
+        }
+    )
     fairs = []
     terms = world.record().terms
     world.venue.spot.listen(
@@ -72,12 +86,103 @@ def test_lagged_makers_are_late_by_their_lag_and_no_more():
     )
     late = 0
     for now_ns, bid, ask, fair in walk(world, 1, 120):
-        recent = [value for at_ns, value in fairs if at_ns >= now_ns - 1_200_000_000]
+        recent = [value for at_ns, value in fairs if at_ns >= now_ns - int(reach_s * NS)]
         recent.append(fairs[-len(recent) - 1][1])  # in force when that time began
-        assert bid <= max(recent) + 1.0
-        assert ask >= min(recent) - 1.0
+        assert bid <= max(recent) + slack
+        assert ask >= min(recent) - slack
         late += not bid <= fair <= ask
     assert 0.1 < late / 1_190 < 0.8
+
+
+class Desk:
+    """What a maker needs of its desk: a clock and an exchange that takes every ladder."""
+
+    def __init__(self):
+        self.scheduler = Scheduler(0)
+        self.exchange = self
+        self.ladders = []
+
+    def replace_ladder(self, account_id, name, quotes):
+        self.ladders.append((self.scheduler.now_ns, quotes))
+        return 0
+
+    def first_bid(self):
+        return max(price for side, price, _ in self.ladders[-1][1] if side == 0)
+
+
+def digesting_maker(**changes):
+    config = MakersConfig(fair_noise_usd=0.0, requote_ms=0, half_spread_usd=0.0, keep_frac=0.0, **changes)
+    desk = Desk()
+    maker = Maker(
+        "maker-0", config, desk, random.Random(1), base_lag_ns=600_000_000, digest_frac=0.5, size=1.0
+    )
+    return desk, maker, QuotedMarket("m", Terms("twap", 0, 300), 100)
+
+
+def shown(desk, maker, market, values):
+    """First bid 10 ms after each view; views come every 10 ms."""
+    bids = []
+    for fair in values:
+        desk.scheduler.advance(desk.scheduler.now_ns + 10_000_000)
+        maker.see(market, fair)
+        bids.append(desk.first_bid())
+    return bids
+
+
+def test_a_maker_changes_its_mind_gradually_as_far_as_its_lag_is_digestion():
+    desk, maker, market = digesting_maker()
+    shown(desk, maker, market, [0.505] * 3)
+    bids = shown(desk, maker, market, [0.565] * 200)  # six cents: 63 % of them after 0.3 s
+    expected = [0.565 - 0.06 * math.exp(-0.01 * views / 0.3) for views in range(200)]
+    assert bids == [math.floor(fair * 100 + 1e-9) * 100 for fair in expected]
+    assert (bids[0], bids[-1]) == (5_000, 5_600)
+
+
+def test_a_large_change_is_believed_at_once():
+    desk, maker, market = digesting_maker()
+    shown(desk, maker, market, [0.505] * 3)
+    assert shown(desk, maker, market, [0.595]) == [5_900]
+
+
+def test_digestion_is_part_of_the_lag_and_not_on_top_of_it():
+    _, maker, _ = digesting_maker()
+    lags = [maker.draw_lag_ns() for _ in range(50)]
+    assert all(200_000_000 < lag < 500_000_000 for lag in lags)  # half of 600 ms, give or take 15 %
+
+
+def test_what_a_maker_sees_later_was_true_later():
+    desk, maker, _ = digesting_maker()
+    arrivals = []
+    for _ in range(500):
+        desk.scheduler.advance(desk.scheduler.now_ns + 5_000_000)
+        arrivals.append(desk.scheduler.now_ns + maker.draw_lag_ns())
+    assert arrivals == sorted(arrivals)
+
+
+def longshot(fair, **changes):
+    """Quotes of the longshot bidder at this fair value."""
+    desk = Desk()
+    bidder = LongshotBidder(MakersConfig(**changes), desk, random.Random(1), base_lag_ns=1)
+    market = QuotedMarket("m", Terms("twap", 0, 300), 100)
+    bidder.see(market, fair)
+    return [(side, price) for side, price, _ in desk.ladders[-1][1]]
+
+
+def test_the_last_cent_is_bid_for_a_loser_only_while_it_has_some_chance():
+    assert longshot(0.5) == [(0, 100), (1, 9_900)]
+    assert longshot(0.998) == [(0, 100), (1, 9_900)]
+    assert longshot(0.9999) == [(0, 100)]
+    assert longshot(0.0001) == [(1, 9_900)]
+
+
+def test_with_instant_makers_nobody_bids_for_longshots():
+    names = {}
+    for kind in ("instant", "lagged"):
+        world = make_world(**{"venue.makers": kind})
+        world.run_to(2)
+        names[kind] = {account.name for account in world.venue.exchange.accounts}
+    assert "longshot" in names["lagged"]
+    assert "longshot" not in names["instant"]
 
 
 def test_the_later_makers_are_the_further_the_middle_is_from_fair():
@@ -158,8 +263,9 @@ def test_the_grid_gets_finer_once_a_market_is_nearly_decided():
 
 def test_lags_spread_over_their_range():
     lags = [lag_ns(150, 600, index, 4) / 1e6 for index in range(4)]
-    assert all(150 < lag < 600 for lag in lags)
-    assert all(b / a == pytest.approx(2**0.5) for a, b in pairwise(lags))
+    assert (lags[0], lags[-1]) == pytest.approx((150, 600))
+    assert all(b / a == pytest.approx(4 ** (1 / 3)) for a, b in pairwise(lags))
+    assert lag_ns(150, 600, 0, 1) / 1e6 == pytest.approx(300)
 
 
 def test_noise_takers_trade_both_ways_at_their_rate():
@@ -171,4 +277,4 @@ def test_noise_takers_trade_both_ways_at_their_rate():
     before = len(prints)
     world.run_to(150)
     rate = (len(prints) - before) / 150
-    assert 1.5 < rate < 6.0
+    assert 5.5 < rate < 9.0

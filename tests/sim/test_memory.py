@@ -115,6 +115,21 @@ def test_waiting_for_nothing_is_reported_as_a_deadlock():
     loop.close()
 
 
+def test_a_planned_call_that_fails_is_told_and_the_run_goes_on():
+    told, seen = [], []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(type(context["exception"])))
+        loop.queue.plan(1.0, lambda: 1 // 0)
+        loop.queue.plan(2.0, lambda: seen.append(loop.time()))
+        await asyncio.sleep(3.0)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+    assert (told, seen) == ([ZeroDivisionError], [2.0])
+
+
 def test_timeouts_work_in_virtual_time():
     async def main():
         with pytest.raises(TimeoutError):

@@ -127,3 +127,22 @@ def test_cheap_assets_have_a_finer_grid(price, step):
     assert price_step_e8(price) == step
     for burst in bursts(make_path(PLAIN, price=price), 5):
         assert all(trade.price_e8 % step == 0 for trade in burst.trades)
+
+
+def test_the_past_has_the_volatility_of_the_present() -> None:
+    errors, levels = [], []
+    for seed in range(12):
+        path = SpotPath(SpotConfig(), price=100.0, vol_annual=0.45, seed=seed, start_ns=START_NS)
+        closes = history_closes(
+            SpotConfig(history_h=2.0),
+            price=100.0,
+            vol_annual=0.45,
+            seed=seed,
+            end_ns=START_NS,
+            ln_vol=path.ln_vol,
+        )
+        realised = float(np.std(np.diff(np.log(closes[-600:]))))
+        errors.append(math.log(realised / path.sigma(START_NS)))
+        levels.append(path.ln_vol)
+    assert max(map(abs, errors)) < 0.35
+    assert float(np.std(errors)) < 0.5 * float(np.std(levels))

@@ -46,8 +46,8 @@ def test_banner_shows_the_risk_table_in_force_and_the_strategies_that_are_on() -
     )
     assert re.search(r"latency_arb +2\.00% +8\.00% +200 ms +50\n", text)
     assert re.search(r"certainty_capture +5\.00% +10\.00% +1000 ms +15   off", text)
-    assert "strategies on: latency_arb\n" in text
-    assert "lp_extreme" not in text
+    assert "strategies on: latency_arb, convexity_fade, strike_misalign, lp_extreme\n" in text
+    assert re.search(r"cross_timeframe +0\.50% +2\.00% +2000 ms +10   off", text)
 
 
 def test_banner_labels_slow_makers_as_a_demonstration() -> None:

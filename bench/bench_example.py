@@ -1,0 +1,105 @@
+"""What the plain-Python example costs, and that it leaves the built-in strategies as fast as they are.
+
+evaluate: one book change through the engine with the example alone, pricing context included.
+beside: spot trades, which only the built-in latency_arb is asked on, with and without the example loaded; and
+book changes, which both are asked on, where the example may add its own time and nothing else.
+"""
+
+import statistics
+
+from scenario import Scenario
+
+from bench.interleaved import times_faster
+from polybot._fast.certainty_capture import CertaintyCapture
+from polybot._fast.event import EventBuffer, EventFlag, EventKind
+from polybot._fast.latency_arb import LatencyArb
+from polybot.clock import wall_clock
+from polybot.strategies.example import Example
+
+BATCH = 200
+ADDED_NS = 5_000
+SAME = 1.10  # times: what this measurement calls noise
+ROUNDS = 41
+
+
+def ready(strategies):
+    """A still market at 20 s where nothing fires."""
+    scenario = Scenario(strategies)
+    scenario.warm()
+    return scenario
+
+
+def trades(scenario):
+    events = EventBuffer()
+    events.add(
+        EventKind.EV_SPOT_TRADE,
+        recv_ns=scenario.at(20.5),
+        venue_ns=scenario.at(20.5),
+        flags=EventFlag.F_END,
+        x=100_001.0,
+        y=0.01,
+    )
+    return repeated(scenario, events)
+
+
+def books(scenario):
+    events = EventBuffer()
+    events.add(
+        EventKind.EV_BOOK_DELTA,
+        recv_ns=scenario.at(20.5),
+        market=0,
+        side=0,
+        i=4_800,
+        j=5_000_000,
+        x=-1,
+        y=-1,
+        flags=EventFlag.F_END,
+    )
+    return repeated(scenario, events)
+
+
+def repeated(scenario, events):
+    process = scenario.engine.process
+    assert len(process(events)) == 0
+    assert scenario.market.block_reason == 0
+
+    def run():
+        for _ in range(BATCH):
+            process(events)
+
+    return run
+
+
+def test_the_example_alone(budget):
+    scenario = ready([Example()])
+    budget(books(scenario), name="evaluate: the plain-Python example alone", median_ns=ADDED_NS, inner=BATCH)
+    assert scenario.market.gate_rows(0)[0][3] == 1
+
+
+def test_the_example_beside_the_built_ins_adds_its_own_time_only(budget):
+    without, loaded = (
+        ready([CertaintyCapture(), LatencyArb()]),
+        ready([CertaintyCapture(), Example(), LatencyArb()]),
+    )
+    ratio = times_faster(
+        trades(without), trades(loaded), name="spot trade without the example loaded", calls=5
+    )
+    assert ratio <= SAME
+    bare, both = books(without), books(loaded)
+    clock = wall_clock()
+    added = []
+    for _ in range(ROUNDS):  # in turns: both see the same machine
+        marks = [clock.mono_ns()]
+        for call in (bare, both):
+            call()
+            marks.append(clock.mono_ns())
+        added.append(((marks[2] - marks[1]) - (marks[1] - marks[0])) / BATCH)
+    example_ns = statistics.median(added)
+    budget(
+        both,
+        name=f"book change, built-ins and example (adds {example_ns:.0f} ns)",
+        median_ns=10_000,
+        inner=BATCH,
+    )
+    assert example_ns < ADDED_NS
+    assert loaded.market.gate_rows(1)[0][3] == 1

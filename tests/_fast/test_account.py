@@ -1,0 +1,255 @@
+"""Account: random news about random orders against a slow bookkeeper that keeps every trade."""
+
+import random
+from fractions import Fraction
+
+import pytest
+from reference import strategy_reference as ref
+from scenario import SHARE, USD, Scenario, make_risk, rows
+from scripted_strategy import Scripted, place
+
+from polybot._fast.event import DOWN, UP, CommandKind, EventFlag, OrderStatus, TradeStatus
+
+S = OrderStatus
+RANKS = {
+    S.OS_NEW: 0,
+    S.OS_SENT: 1,
+    S.OS_DELAYED: 2,
+    S.OS_LIVE: 3,
+    S.OS_MATCHED: 4,
+    S.OS_PARTIAL: 4,
+    S.OS_CANCEL_SENT: 5,
+    S.OS_UNKNOWN: 6,
+    S.OS_FILLED: 9,
+    S.OS_CANCELED: 9,
+    S.OS_EXPIRED: 9,
+    S.OS_REJECTED: 9,
+}
+NEWS = (
+    S.OS_DELAYED,
+    S.OS_LIVE,
+    S.OS_MATCHED,
+    S.OS_UNKNOWN,
+    S.OS_CANCELED,
+    S.OS_EXPIRED,
+    S.OS_REJECTED,
+    S.OS_FILLED,
+)
+
+
+def fee_micro_usd(shares, ticks):
+    """0.07 a (1 - a) per share, to 10 micro-USD (half up), as the venue charges takers."""
+    exact = (
+        Fraction(7, 100)
+        * Fraction(ticks, 10_000)
+        * (1 - Fraction(ticks, 10_000))
+        * Fraction(shares, SHARE)
+        * USD
+    )
+    return int(exact / 10 + Fraction(1, 2)) * 10
+
+
+class SlowOrder:
+    """One order and every trade of it."""
+
+    def __init__(self, outcome, ticks, shares, *, taker):
+        self.outcome, self.ticks, self.shares, self.taker = outcome, ticks, shares, taker
+        self.status, self.matched, self.trades = S.OS_SENT, 0, {}
+
+    @property
+    def ended(self):
+        return RANKS[self.status] == 9
+
+    @property
+    def filled(self):
+        return sum(n for status, _, n, _ in self.trades.values() if status != TradeStatus.TS_FAILED)
+
+    @property
+    def open_shares(self):
+        if self.status == S.OS_REJECTED:
+            return 0
+        return max(0, (max(self.matched, self.filled) if self.ended else self.shares) - self.filled)
+
+    @property
+    def counts(self):
+        return not self.ended or self.filled > 0 or self.matched > 0
+
+    def update(self, status, matched):
+        news = matched > self.matched
+        later = not self.ended and (RANKS[status] > RANKS[self.status] or self.status == S.OS_UNKNOWN)
+        self.matched = max(self.matched, matched)
+        if later:
+            self.status = status
+            if status == S.OS_FILLED and matched < 0:
+                self.matched = self.shares
+        if news or later:
+            self.settle()
+
+    def fill(self, key, status, ticks, shares, maker):
+        if key not in self.trades:
+            self.trades[key] = (status, ticks, shares, maker)
+            if status == TradeStatus.TS_FAILED:
+                self.matched = max(self.filled, self.matched - shares)
+            self.matched = max(self.matched, self.filled)
+        elif status > self.trades[key][0]:
+            _, ticks, shares, maker = self.trades[key]
+            self.trades[key] = (status, ticks, shares, maker)
+            if status == TradeStatus.TS_FAILED:
+                self.matched = self.filled if self.filled > self.matched else self.matched - shares
+        else:
+            return
+        self.settle()
+
+    def settle(self):
+        if self.filled >= self.shares and not self.ended:
+            self.status = S.OS_FILLED
+        elif self.filled > 0 and not self.ended and self.status != S.OS_UNKNOWN and RANKS[self.status] < 4:
+            self.status = S.OS_PARTIAL
+
+    def booked(self):
+        """(shares, cost, fees) of what stands, micro-units."""
+        live = [t for t in self.trades.values() if t[0] != TradeStatus.TS_FAILED]
+        fees = sum(fee_micro_usd(n, ticks) for _, ticks, n, maker in live if not maker)
+        return sum(t[2] for t in live), sum(ticks * n // 10_000 for _, ticks, n, _ in live) + fees, fees
+
+
+def agree(scenario, orders):
+    """Everything the account says against the sums over all trades."""
+    market, risk = scenario.market, scenario.risk
+    booked = [(o, *o.booked()) for o in orders.values()]
+    for outcome in (UP, DOWN):
+        held = [b for b in booked if b[0].outcome == outcome]
+        assert market.position()[outcome] == sum(b[1] for b in held)
+        assert abs(market.cost_usd[outcome] - sum(b[2] for b in held)) <= 2 * len(orders)
+    assert abs(market.fees_usd - sum(b[3] for b in booked)) <= 10 * sum(
+        len(o.trades) for o in orders.values()
+    )
+    assert market.order_count[0] == sum(o.counts for o in orders.values())
+    exact, slack = 0.0, 0.0
+    for order in orders.values():
+        n = order.open_shares / SHARE
+        exact += n * (order.ticks / 1e4 + (ref.fee(order.ticks / 1e4) if order.taker else 0.0)) * USD
+        slack += 15.0 * n + 4.0
+    assert exact - 1.0 <= risk.reserved_usd <= exact + slack
+    for seq, order in orders.items():
+        ours = scenario.engine.orders[seq]
+        assert (ours.status, ours.filled, ours.matched) == (order.status, order.filled, order.matched)
+        assert ours.is_open == (not order.ended or order.open_shares > 0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_news_about_random_orders_agree_with_the_sum_over_all_trades(seed):
+    rng = random.Random(seed)
+    scenario = Scenario([Scripted(passive=True)], risk=make_risk(max_exposure_frac=1.0, orders_per_s=60.0))
+    scenario.risk.set_limits(0, per_trade_frac=1.0, total_frac=1.0, cooldown_ns=0, max_orders=1_000)
+    scenario.warm()
+    orders, keys, t = {}, 0, 21.0
+    for _ in range(160):
+        t = round(t + 0.3, 6)
+        scenario.oracle(t, 100_000.0)
+        scenario.book(t, [(4_900, 1_000)], [(5_000, 1_000)])
+        scenario.go()
+        if rng.random() < 0.3:
+            taker, outcome = rng.random() < 0.5, rng.choice((UP, DOWN))
+            ticks, shares = (5_100 if taker else 4_700), rng.randrange(500, 1_500) * 10_000
+            placed = rows(
+                place(scenario, t, outcome=outcome, ticks=ticks, shares=shares, post_only=not taker),
+                CommandKind.CMD_PLACE,
+            )
+            for row in placed:
+                orders[int(row["order_seq"])] = SlowOrder(outcome, ticks, shares, taker=taker)
+        if not orders:
+            continue
+        seq = rng.choice(list(orders)[-4:])
+        order = orders[seq]
+        if rng.random() < 0.5:
+            status = rng.choice(NEWS)
+            matched = rng.choice((-1, 0, order.filled, min(order.shares, order.filled + SHARE)))
+            scenario.update(t, seq, status, matched)
+            order.update(status, matched)
+        else:
+            known = list(order.trades)
+            room = order.shares - order.filled
+            if known and (rng.random() < 0.5 or room <= 0):
+                key = rng.choice(known)
+                _, ticks, shares, maker = order.trades[key]
+            elif room > 0:
+                keys += 1
+                key, ticks, maker = keys, order.ticks - rng.choice((0, 100)), not order.taker
+                shares = min(room, rng.randrange(1, 700) * 10_000)
+            else:
+                continue
+            status = rng.choice((1, 1, 2, 3, TradeStatus.TS_CONFIRMED, TradeStatus.TS_FAILED))
+            scenario.fill(t, seq, ticks, shares, key=key, status=status, maker=maker)
+            order.fill(key, status, ticks, shares, maker)
+        scenario.go()
+        agree(scenario, orders)
+    assert len(orders) >= 5
+    assert sum(len(o.trades) for o in orders.values()) >= 10
+    winner = rng.choice((UP, DOWN))
+    scenario.outcome(330.0, winner)
+    scenario.go()
+    shares, cost = scenario.market.position()[winner], sum(scenario.market.cost_usd)
+    assert scenario.risk.day_realised_usd == shares - cost
+    assert scenario.risk.position_usd == 0
+
+
+def test_a_resting_order_reserves_no_fee_and_a_taking_one_does():
+    for post_only, fee in ((True, 0.0), (False, ref.fee(0.48))):
+        scenario = Scenario([Scripted()])
+        scenario.warm()
+        place(scenario, post_only=post_only)
+        assert scenario.risk.reserved_usd == pytest.approx(10 * (0.48 + fee) * USD, abs=120)
+
+
+def test_a_fill_that_comes_after_the_end_counts_its_order_again():
+    scenario = Scenario([Scripted()])
+    scenario.warm()
+    place(scenario, post_only=True)
+    scenario.update(21.2, 1_000, S.OS_CANCELED, 0)
+    scenario.go()
+    assert scenario.market.order_count[0] == 0
+    scenario.fill(21.4, 1_000, 4_800, 4 * SHARE, key=1, maker=True)
+    scenario.go()
+    assert scenario.market.order_count[0] == 1
+    scenario.fill(21.6, 1_000, 4_800, 4 * SHARE, key=1, status=TradeStatus.TS_FAILED, maker=True)
+    scenario.go()
+    assert scenario.market.order_count[0] == 0
+
+
+def test_a_forgotten_market_gives_back_the_room_of_orders_without_a_last_word_and_says_so():
+    scenario = Scenario([Scripted()])
+    scenario.warm()
+    place(scenario, post_only=True)
+    assert scenario.risk.reserved_usd > 0
+    scenario.engine.drop_market(0)
+    assert scenario.risk.reserved_usd == 0
+    assert scenario.engine.orders == {}
+    assert "order 1000: its market is forgotten before its last word" in scenario.engine.alerts[0]
+
+
+def test_an_overfill_is_booked_and_told():
+    scenario = Scenario([Scripted()])
+    scenario.warm()
+    place(scenario)
+    scenario.fill(21.1, 1_000, 4_800, 8 * SHARE, key=1)
+    scenario.fill(21.2, 1_000, 4_800, 8 * SHARE, key=2)
+    scenario.go()
+    assert scenario.market.position()[UP] == 16 * SHARE
+    assert scenario.engine.overfills == 1
+    assert "filled 16000000 of 10000000" in scenario.engine.alerts[0]
+    assert scenario.risk.reserved_usd == 0
+
+
+def test_the_cooldown_of_the_dispatch_before_comes_back_when_the_wire_was_never_reached():
+    scenario = Scenario([Scripted()])
+    scenario.risk.set_limits(0, per_trade_frac=0.1, total_frac=0.5, cooldown_ns=3 * 10**9, max_orders=50)
+    scenario.warm()
+    place(scenario, 21.0)
+    scenario.update(21.1, 1_000, S.OS_CANCELED, 0)
+    scenario.oracle(25.0, 100_000.0)
+    scenario.book(25.0, [(4_900, 10)], [(5_000, 10)])
+    place(scenario, 25.0)
+    scenario.update(25.1, 1_001, S.OS_REJECTED, flags=EventFlag.F_LOCAL)
+    scenario.go()
+    assert len(rows(place(scenario, 25.2), CommandKind.CMD_PLACE)) == 1  # 4.2 s after the first
