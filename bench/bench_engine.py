@@ -46,13 +46,13 @@ def wire(scenario, gateway):
     return runner, inbox
 
 
-def trade_frames(count, first_id):
+def trade_frames(count, first_id, stamps_us=None):
     template = (
         '{"stream":"btcusdt@trade","data":{"e":"trade","E":%d,"s":"BTCUSDT","t":%d,'
         '"p":"100000.5%d000000","q":"0.00100000","T":%d,"m":true,"M":true}}'
     )
-    stamp = 1_790_000_120_000_000
-    return [(template % (stamp + k, first_id + k, k % 10, stamp + k)).encode() for k in range(count)]
+    stamps_us = stamps_us or [1_790_000_120_000_000 + k for k in range(count)]
+    return [(template % (us, first_id + k, k % 10, us)).encode() for k, us in enumerate(stamps_us)]
 
 
 def test_one_spot_trade_through_the_engine(budget):
@@ -154,10 +154,11 @@ def test_a_trade_frame_from_bytes_to_an_order_in_the_gateways_hands(budget):
     cancel = EventBuffer()
 
     def run():
-        frames = trade_frames(10, state["next"])
+        steps = [state["recv_ns"] + k * NS // 5 for k in range(1, 11)]
+        frames = trade_frames(10, state["next"], [ns // 1_000 for ns in steps])
         state["next"] += 10
-        for frame in frames:
-            state["recv_ns"] += NS // 5
+        for frame, recv_ns in zip(frames, steps, strict=True):
+            state["recv_ns"] = recv_ns
             scenario.oracle((state["recv_ns"] - scenario.spec.start_ns) / NS, 100_000.0)
             scenario.book(
                 (state["recv_ns"] - scenario.spec.start_ns) / NS, [(3_900, 1_000)], [(4_000, 1_000)]
@@ -168,8 +169,8 @@ def test_a_trade_frame_from_bytes_to_an_order_in_the_gateways_hands(budget):
             cancel.add(EventKind.EV_ORDER_UPDATE, recv_ns=state["recv_ns"], seq=state["seq"], i=8, j=0)
             state["seq"] += 1
             scenario.engine.process(cancel)
-            if state["recv_ns"] > scenario.at(200.0):
-                state["recv_ns"] = scenario.at(20.5)
+        if state["recv_ns"] > scenario.at(200.0):
+            state["recv_ns"] = scenario.at(20.5)
 
     budget(
         run,

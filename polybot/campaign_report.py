@@ -22,7 +22,7 @@ USD = 1_000_000
 DENIALS_SHOWN = 5
 CSV_COLUMNS = (
     "run", "seed", "slug", "start", "outcome", "settled", "strategy", "pnl_micro_usd", "fills", "signals",
-    "shares_micro", "predicted_micro_usd", "denials",
+    "shares_micro", "predicted_micro_usd", "fair_micro_usd", "denials",
 )  # fmt: skip
 
 
@@ -43,6 +43,9 @@ class Verdict:
     t_runs: float
     predicted_per_share_usd: float
     realised_per_share_usd: float
+    fair_mean_usd: float  # PnL at the venue's true odds when filled, per settled window
+    fair_error_usd: float  # runs as clusters
+    t_fair: float
     denials: dict[str, int]
     broken_runs: int
     text: str
@@ -80,7 +83,8 @@ def table_lines(config: Config, verdicts: Sequence[Verdict]) -> list[str]:
     width = max(8, *(len(verdict.strategy) for verdict in verdicts))
     lines = [
         f"{'strategy':<{width}} {'windows':>8} {'filled':>7} {'fills':>7} {'signals':>9} {'PnL USD':>10} "
-        f"{'mean USD':>9} {'error':>8} {'t':>6} {'by run':>8} {'t':>6} {'predicted':>9} {'realised':>9}  verdict"
+        f"{'mean USD':>9} {'error':>8} {'t':>6} {'by run':>8} {'t':>6} {'predicted':>9} {'realised':>9} "
+        f"{'fair USD':>9} {'t':>7}  verdict"
     ]
     for item in verdicts:
         lines.append(
@@ -89,7 +93,8 @@ def table_lines(config: Config, verdicts: Sequence[Verdict]) -> list[str]:
             f"{_number(item.error_usd, 8, '.4f')} {_number(item.t_windows, 6, '+.2f')} "
             f"{_number(item.error_runs_usd, 8, '.4f')} {_number(item.t_runs, 6, '+.2f')} "
             f"{_number(item.predicted_per_share_usd, 9, '+.4f')} "
-            f"{_number(item.realised_per_share_usd, 9, '+.4f')}  {item.text}"
+            f"{_number(item.realised_per_share_usd, 9, '+.4f')} "
+            f"{_number(item.fair_mean_usd, 9, '+.4f')} {_number(item.t_fair, 7, '+.2f')}  {item.text}"
         )
         shown = Counter(item.denials).most_common(DENIALS_SHOWN)
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in shown)
@@ -99,6 +104,7 @@ def table_lines(config: Config, verdicts: Sequence[Verdict]) -> list[str]:
         "",
         "mean, error: USD per settled window, traded or not; t = mean / error; by run: with runs as clusters.",
         "predicted, realised: USD per filled share after the fee; predicted is the edge the signal promised.",
+        "fair USD: mean per window at the venue's true odds when each fill happened: the same mean, without luck.",
         f"a verdict needs {config.campaign.min_fills} fills and both t beyond {config.campaign.t_min:g}.",
     ]
 
@@ -142,7 +148,8 @@ def windows_csv(results: Sequence[RunResult]) -> str:
                 denials = " ".join(f"{reason}:{count}" for reason, count in item.denials.items())
                 writer.writerow(
                     (result.name, result.seed, window.slug, window.start, window.outcome, int(window.settled), name,
-                     item.pnl_micro, item.fills, item.signals, item.shares_micro, item.predicted_micro, denials)
+                     item.pnl_micro, item.fills, item.signals, item.shares_micro, item.predicted_micro,
+                     item.fair_micro, denials)
                 )  # fmt: skip
     return text.getvalue()
 
@@ -155,6 +162,8 @@ def _judge(config: Config, name: str, results: Sequence[RunResult]) -> Verdict:
     items = [item for result in results for item in _settled(result, name)]
     mean, error, error_runs = mean_error(clusters)
     t_windows, t_runs = _ratio(mean, error), _ratio(mean, error_runs)
+    fair = [[item.fair_micro / USD for item in _settled(result, name)] for result in results]
+    fair_mean, _, fair_error = mean_error(fair)
     fills = sum(item.fills for item in items)
     shares = sum(item.shares_micro for item in items)
     pnl_micro = sum(item.pnl_micro for item in items)
@@ -176,6 +185,9 @@ def _judge(config: Config, name: str, results: Sequence[RunResult]) -> Verdict:
         t_runs=t_runs,
         predicted_per_share_usd=_ratio(sum(item.predicted_micro for item in items), shares),
         realised_per_share_usd=_ratio(pnl_micro, shares),
+        fair_mean_usd=fair_mean,
+        fair_error_usd=fair_error,
+        t_fair=_ratio(fair_mean, fair_error),
         denials=dict(denials.most_common()),
         broken_runs=broken,
         text=_words(config, fills=fills, broken=broken, ts=(t_windows, t_runs)),

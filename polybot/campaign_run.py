@@ -19,9 +19,15 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from polybot._fast.event import Outcome, Side
 from polybot.config import Config, config_to_mapping
 from polybot.errors import ConfigError
+from polybot.gateway.trades import trade_key
 from polybot.harness import VirtualRun, run_virtual
+from polybot.sim.orders import Order
+from polybot.sim.trades import Trade
+from polybot.sim.venue import Venue
+from polybot.trader import Trader
 
 __all__ = [
     "RunPlan",
@@ -35,7 +41,7 @@ __all__ = [
 ]
 
 NS = 1_000_000_000
-VERSION = 1  # of the result file
+VERSION = 2  # of the result file
 # Diagnostics decide nothing; their lines would be most of what a run writes.
 DIAGNOSTICS_S = 3_600.0
 # A loss halt at so much of the bankroll: the largest the settings allow.
@@ -78,6 +84,7 @@ class StrategyWindow:
     signals: int = 0
     shares_micro: int = 0  # filled
     predicted_micro: int = 0  # edge of the signals, for the shares that filled
+    fair_micro: int = 0  # what the fills were worth at the venue's true odds of that moment, less their cost
     denials: dict[str, int] = field(default_factory=dict)
 
 
@@ -143,8 +150,9 @@ def perform(plan: RunPlan) -> None:
     if _code_digest(plan.config) != plan.code:
         raise ConfigError("the program was changed while the campaign ran: start the campaign again")
     shutil.rmtree(plan.work_dir, ignore_errors=True)
-    run = run_virtual(plan.config, plan.work_dir, start_ns=plan.start_ns)
-    result = _result(plan, run)
+    odds = _TrueOdds()
+    run = run_virtual(plan.config, plan.work_dir, start_ns=plan.start_ns, prepare=odds.attach)
+    result = _result(plan, run, odds.by_key)
     text = json.dumps({"version": VERSION, **asdict(result)}, indent=1) + "\n"
     part = plan.result_path.with_suffix(".part")
     part.write_text(text)
@@ -239,12 +247,45 @@ def _code_digest(config: Config) -> str:
 # -- results ----------------------------------------------------------------------------------------
 
 
-def _result(plan: RunPlan, run: VirtualRun) -> RunResult:
+class _TrueOdds:
+    """Notes the venue's own probability of Up at each match of ours, by the trade key of the fill.
+
+    The generated world knows it exactly.  PnL at these odds has the mean of the realised PnL (odds are a martingale)
+    without the luck of the outcomes, so it tells with far fewer windows whether fills were worth their price.
+    """
+
+    def __init__(self) -> None:
+        self.by_key: dict[int, float] = {}
+        self._venue: Venue | None = None
+
+    def attach(self, _: Trader, venue: Venue) -> None:
+        """Watch the account's trades."""
+        self._venue = venue
+        venue.exchange.user_watchers.append(self)
+
+    def on_order(self, order: Order, kind: str, now_ns: int) -> None:
+        """Orders tell nothing about odds."""
+
+    def on_trade(self, trade: Trade, now_ns: int) -> None:
+        """A match, or a later status of one."""
+        assert self._venue is not None
+        if trade.status != "MATCHED":
+            return
+        terms = next(
+            item.terms for item in self._venue.desk.markets() if item.cid == trade.market.condition_id
+        )
+        up = self._venue.fair.up(terms, now_ns)
+        for index, leg in enumerate(trade.legs):
+            for order_id in (trade.taker_order.order_id, leg.maker_order_id):
+                self.by_key[trade_key(trade.trade_id, order_id, index)] = up
+
+
+def _result(plan: RunPlan, run: VirtualRun, odds: Mapping[int, float]) -> RunResult:
     enabled = enabled_strategies(plan.config)
     windows, differences = [], list(run.check.differences)
     folder = run.out_dir / plan.config.interval.name
     for row in {row["slug"]: row for row in _rows(folder / "markets.csv")}.values():  # the last row of each
-        window = _window(folder / row["slug"], row, enabled)
+        window = _window(folder / row["slug"], row, enabled, odds)
         windows.append(window)
         differences += _own_differences(window, row)
     return RunResult(
@@ -264,7 +305,9 @@ def _result(plan: RunPlan, run: VirtualRun) -> RunResult:
     )
 
 
-def _window(folder: Path, row: Mapping[str, str], enabled: list[str]) -> WindowResult:
+def _window(
+    folder: Path, row: Mapping[str, str], enabled: list[str], odds: Mapping[int, float]
+) -> WindowResult:
     """Figures of one window from its row of markets.csv and its signals.csv and fills.csv."""
     found = {name: StrategyWindow() for name in enabled}
     denials: dict[str, Counter[str]] = {name: Counter() for name in enabled}
@@ -283,11 +326,19 @@ def _window(folder: Path, row: Mapping[str, str], enabled: list[str]) -> WindowR
         item.fills += 1
         item.shares_micro += shares_micro
         item.predicted_micro += round(edges[fill["order_seq"]] * shares_micro)
+        item.fair_micro += _worth_micro(fill, odds[int(fill["trade_key"])]) - int(fill["cost_micro_usd"])
     for name, item in found.items():
         item.pnl_micro = int(row[f"pnl_{name}_micro_usd"] or 0)
         item.denials = dict(sorted(denials[name].items()))
     settled = bool(row["outcome"]) and bool(row["pnl_micro_usd"])
     return WindowResult(row["slug"], row["start"], row["outcome"], settled, found)
+
+
+def _worth_micro(fill: Mapping[str, str], up: float) -> int:
+    """Micro-USD the shares of a fill were worth at these odds of Up; sold shares are owed."""
+    odds = up if fill["outcome"].lower() == Outcome.UP.name.lower() else 1.0 - up
+    worth = round(int(fill["shares_micro"]) * odds)
+    return worth if fill["side"].lower() == Side.BUY.name.lower() else -worth
 
 
 def _own_differences(window: WindowResult, row: Mapping[str, str]) -> list[str]:

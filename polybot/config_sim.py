@@ -66,19 +66,19 @@ class MakersConfig:
     count: int = ranged(5, 1, 20)  # how many, besides the deep one
     lag_min_ms: int = ranged(150, 0, 60_000)  # lagged: smallest mean lag of a maker behind spot
     lag_max_ms: int = ranged(600, 0, 60_000)  # lagged: largest mean lag of a maker
-    digest_frac: float = ranged(0.88, 0.0, 1.0)  # lagged: share of a lag that is a gradual change of mind
-    startle_usd: float = ranged(0.08, 0.0, 1.0)  # a change of fair as large as this is believed at once
+    digest_frac: float = ranged(0.92, 0.0, 1.0)  # lagged: share of a lag that is a gradual change of mind
+    startle_usd: float = ranged(0.15, 0.0, 1.0)  # a change of fair as large as this is believed at once
     slow_min_ms: int = ranged(2_000, 0, 60_000)  # slow: smallest lag of a maker behind spot
     slow_max_ms: int = ranged(5_000, 0, 60_000)  # slow: largest lag of a maker
     half_spread_usd: float = ranged(0.0002, 0.0, 0.5)  # least distance of a new quote from fair
     keep_frac: float = ranged(1.0, 0.0, 5.0)  # a quote stays until it is so many ticks too far from fair
-    fair_noise_usd: float = ranged(0.0018, 0.0, 0.1)  # sd of a maker's own error (0 for instant)
-    requote_ms: int = ranged(120, 0, 60_000)  # least time between a maker's quotes (0 for instant)
+    fair_noise_usd: float = ranged(0.001, 0.0, 0.1)  # sd of a maker's own error (0 for instant)
+    requote_ms: int = ranged(300, 0, 60_000)  # least time between a maker's quotes (0 for instant)
     refresh_ms: int = ranged(1_500, 50, 600_000)  # a ladder is refilled at least so often
     levels: int = ranged(7, 1, 40)  # per side
     touch_shares: float = ranged(32.0, 5.0, 1e6)  # median of the first level of a maker of middling size
     level_shares: float = ranged(19.0, 5.0, 1e6)  # median of its others
-    shares_sd: float = ranged(1.4, 0.0, 2.0)  # sd of ln(shares)
+    shares_sd: float = ranged(1.36, 0.0, 2.0)  # sd of ln(shares)
     size_growth_frac: float = ranged(2.3, 0.1, 10.0)  # sizes of a maker over those of the next faster one
     deep_levels: int = ranged(30, 0, 90)  # of one more maker that quotes far from fair only
     deep_shares: float = ranged(380.0, 5.0, 1e6)  # median of its levels
@@ -92,7 +92,7 @@ class MakersConfig:
 class TakersConfig:
     """Noise takers trade at random; informed takers hit quotes that the spot price left behind."""
 
-    noise_per_s: float = ranged(6.8, 0.0, 200.0)  # noise orders per second and market
+    noise_per_s: float = ranged(6.0, 0.0, 200.0)  # noise orders per second and market
     noise_before_frac: float = ranged(0.1, 0.0, 1.0)  # of that rate before the window starts
     noise_shares: float = ranged(11.6, 5.0, 1e6)  # median
     noise_shares_sd: float = ranged(0.9, 0.0, 3.0)  # sd of ln(shares)

@@ -66,6 +66,7 @@ def test_a_tiny_campaign_trades_settles_and_agrees_with_the_venue(played):
         assert sum(item.fills for item in window.strategies.values()) > 0
         for item in window.strategies.values():
             assert item.signals >= sum(item.denials.values())
+            assert (item.fair_micro != 0) == (item.fills > 0)
             assert (item.predicted_micro > 0) == (item.shares_micro > 0) == (item.fills > 0)
     assert not (plans[0].folder / "work").exists()
 

@@ -114,6 +114,19 @@ def test_figures_per_share_counts_and_denials_are_sums_over_settled_windows():
     assert verdict.denials == {"COOLDOWN": 4, "HOUSE_SIDE": 3}
 
 
+def test_pnl_at_true_odds_has_a_mean_and_an_error_of_its_own():
+    results = [make_result(f"r{k}", {"latency_arb": [9 * USD, -7 * USD]}) for k in range(3)]
+    for k, result in enumerate(results):
+        for place, window in enumerate(result.windows):
+            window.strategies["latency_arb"].fair_micro = (k + 2 * place) * USD
+    (verdict,) = judge(config(), results)
+    mean, _, error_runs = slow_mean_error([[k * USD, (k + 2) * USD] for k in range(3)])
+    assert verdict.fair_mean_usd == pytest.approx(mean / USD) == 2.0
+    assert verdict.fair_error_usd == pytest.approx(error_runs / USD)
+    assert verdict.t_fair == pytest.approx(mean / error_runs)
+    assert "+2.0000" in "\n".join(table_lines(config(), [verdict]))
+
+
 def test_without_a_fill_the_report_says_untested_and_nothing_it_does_not_know():
     settings = config("certainty_capture", "latency_arb")
     results = [make_result("r", {"latency_arb": [0], "certainty_capture": [0]}, fills=0)]

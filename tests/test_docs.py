@@ -128,7 +128,7 @@ def test_make_targets_exist() -> None:
 
 def test_every_command_is_documented_and_every_missing_one_is_missing() -> None:
     line = next(line for line in README.splitlines() if "python -m polybot [" in line)
-    assert set(re.search(r"polybot \[([\w |]+)\]", line)[1].split(" | ")) == set(cli._COMMANDS)
+    assert set(re.search(r"polybot \[([\w |-]+)\]", line)[1].split(" | ")) == set(cli._COMMANDS)
     missing = README[README.index("**Not there yet.**") :].partition("\n\n")[0].partition("\n## ")[0]
     for word in ("doctor", "record", "backtest", "replay", "analyze", "report", "status", "wallet"):
         assert f"`{word}`" in missing

@@ -14,7 +14,7 @@ from polybot._fast.event cimport (
     BUY, CMD_CANCEL, DOWN, F_LOCAL, F_MAKER, OS_CANCEL_SENT, OS_FILLED, OS_PARTIAL, OS_REJECTED, OS_SENT, OS_UNKNOWN,
     TS_FAILED, Command, CommandBuffer, Event,
 )
-from polybot._fast.fees cimport notional_micro_usd, taker_fee_micro_usd
+from polybot._fast.fees cimport leg_micro_usd, taker_fee_micro_usd
 from polybot._fast.order cimport Order, Trade, rank
 from polybot._fast.pricing cimport PRICE_OK
 from polybot._fast.records cimport emit, record_fill, record_order, record_settlement
@@ -165,7 +165,7 @@ cdef class Account:
         t.maker = (e.flags & F_MAKER) != 0
         if not t.maker and m.fees_enabled and m.fee_rate_ppm > 0:
             t.fee_usd = taker_fee_micro_usd(t.shares, t.price_ticks, m.fee_rate_ppm, m.fee_exponent)
-        t.cost_usd = notional_micro_usd(t.shares, t.price_ticks)
+        t.cost_usd = leg_micro_usd(o.outcome, t.shares, t.price_ticks)
         t.cost_usd = t.cost_usd + t.fee_usd if o.side == BUY else t.fee_usd - t.cost_usd
         return t
 

@@ -8,4 +8,5 @@ cpdef enum FeeLimit:
 
 cdef int64_t taker_fee_micro_usd(int64_t ushares, int64_t price_ticks, int64_t rate_ppm, int exponent) noexcept nogil
 cdef int64_t notional_micro_usd(int64_t ushares, int64_t price_ticks) noexcept nogil
+cdef int64_t leg_micro_usd(int outcome, int64_t ushares, int64_t price_ticks) noexcept nogil
 cpdef double fee_per_share(double p, double rate, int exponent) noexcept nogil

@@ -13,5 +13,8 @@ def taker_fee_micro_usd(ushares: int, price_ticks: int, rate_ppm: int, exponent:
 def notional_micro_usd(ushares: int, price_ticks: int) -> int:
     """price x shares in micro-USD, half up where it is not exact; ValueError outside the limits."""
 
+def leg_micro_usd(outcome: int, ushares: int, price_ticks: int) -> int:
+    """Micro-USD an outcome pays at its own price: Up half up, Down the rest of 1 USD; ValueError outside the limits."""
+
 def fee_per_share(p: float, rate: float, exponent: int) -> float:
     """Taker fee of one share at price p in USD, unrounded; NaN for bad input."""

@@ -46,6 +46,16 @@ cdef int64_t notional_micro_usd(int64_t ushares, int64_t price_ticks) noexcept n
     return <int64_t> ((<int128> ushares * price_ticks + TICKS_PER_USD / 2) / TICKS_PER_USD)
 
 
+cdef int64_t leg_micro_usd(int outcome, int64_t ushares, int64_t price_ticks) noexcept nogil:
+    """What `outcome` (0 Up, 1 Down) pays for its side of a match at its own price: Up half up, Down the rest of 1 USD.
+
+    A pair is exactly 1 USD of collateral, so of a half micro-USD only one side can get the better.
+    """
+    if outcome == 0 or not _is_size(ushares, price_ticks):
+        return notional_micro_usd(ushares, price_ticks)
+    return ushares - notional_micro_usd(ushares, TICKS_PER_USD - price_ticks)
+
+
 cpdef double fee_per_share(double p, double rate, int exponent) noexcept nogil:
     """Taker fee of one share at price p in USD, unrounded; NaN for input that is no price, rate or exponent."""
     cdef double fee = rate
@@ -73,8 +83,16 @@ def _notional_or_raise(int64_t ushares, int64_t price_ticks) -> int:
     return notional
 
 
+def _leg_or_raise(int outcome, int64_t ushares, int64_t price_ticks) -> int:
+    """Micro-USD of an outcome's side of a match; ValueError outside the limits."""
+    cdef int64_t usd = leg_micro_usd(outcome, ushares, price_ticks)
+    if usd == FEE_INVALID or not 0 <= outcome <= 1:
+        raise ValueError(f"no amount for {outcome=} {ushares=} {price_ticks=}")
+    return usd
+
+
 # Python sees the functions under their C names, raising where those return FEE_INVALID.
-globals().update(taker_fee_micro_usd=_taker_fee_or_raise, notional_micro_usd=_notional_or_raise)
+globals().update(taker_fee_micro_usd=_taker_fee_or_raise, notional_micro_usd=_notional_or_raise, leg_micro_usd=_leg_or_raise)
 
 
 cdef inline bint _is_size(int64_t ushares, int64_t price_ticks) noexcept nogil:

@@ -9,7 +9,7 @@ Must not hold state or do I/O.  Called by recovery and ledger.
 from typing import NamedTuple
 
 from polybot._fast.event import EventFlag, OrderStatus, Side, TradeStatus
-from polybot._fast.fees import notional_micro_usd, taker_fee_micro_usd
+from polybot._fast.fees import leg_micro_usd, taker_fee_micro_usd
 from polybot.journal.records import EventFields
 from polybot.market.spec import MarketSpec
 
@@ -118,12 +118,12 @@ def is_sound_fill(event: EventFields) -> bool:
     )
 
 
-def fill_cost(spec: MarketSpec, event: EventFields, side: int) -> Cost:
+def fill_cost(spec: MarketSpec, event: EventFields, *, outcome: int, side: int) -> Cost:
     """What a sound fill costs: notional, and for the taker the market's fee."""
     fee = 0
     if not event.flags & F_MAKER and spec.fees_enabled and spec.fee_rate_ppm:
         fee = taker_fee_micro_usd(event.j, event.i, spec.fee_rate_ppm, spec.fee_exponent)
-    notional = notional_micro_usd(event.j, event.i)
+    notional = leg_micro_usd(outcome, event.j, event.i)
     return Cost(notional + fee if side == BUY else fee - notional, fee)
 
 

@@ -377,7 +377,7 @@ class Ledger:
         if row is not None and status <= row[0]:
             return
         if row is None:
-            cost = fill_cost(MarketSpec(**json.loads(spec_text)), event, side)
+            cost = fill_cost(MarketSpec(**json.loads(spec_text)), event, outcome=outcome, side=side)
             held, usd, ushares, was_booked = (event.j if side == BUY else -event.j), cost.usd, event.j, False
             self._db.execute(
                 "INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -367,7 +367,7 @@ class Fold:
             return
         self._keep(item, market, news=True)
         if trade is None:
-            cost = fill_cost(market.opened.spec, event, order.intent.side)
+            cost = fill_cost(market.opened.spec, event, outcome=order.intent.outcome, side=order.intent.side)
             maker, seen = bool(event.flags & F_MAKER), self._seen.get(key)
             trade = RecoveredTrade(key, status, event.i, event.j, cost.usd, cost.fee_usd, maker, False, seen)
             order.trades[key] = trade

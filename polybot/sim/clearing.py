@@ -9,10 +9,10 @@ rounding: the Down amount is the rest of the Up amount.  The taker pays the fee 
 of the proceeds (SELL) to the fee account.  Must not know books or messages.  Called by exchange.
 """
 
-from polybot._fast.fees import notional_micro_usd, taker_fee_micro_usd
+from polybot._fast.fees import leg_micro_usd, notional_micro_usd, taker_fee_micro_usd
 from polybot.sim.accounts import Account
 from polybot.sim.ledger import Ledger
-from polybot.sim.markets import BUY, ONE, UP, MarketState
+from polybot.sim.markets import BUY, DOWN, ONE, UP, MarketState
 from polybot.sim.orders import Order
 
 __all__ = ["Clearing", "fee_micro_usd", "needed", "release", "reserve"]
@@ -77,8 +77,7 @@ class Clearing:
 
         Returns (taker micro-USD, maker micro-USD, fee): what each paid or got for its shares, unsigned.
         """
-        up_usd = notional_micro_usd(ushares, up_price)
-        amounts = (up_usd, ushares - up_usd)
+        amounts = (leg_micro_usd(UP, ushares, up_price), leg_micro_usd(DOWN, ushares, ONE - up_price))
         fee = fee_micro_usd(market, ushares, up_price if taker[1] == UP else ONE - up_price)
         minted = 0
         for account, outcome, side in (taker, maker):

@@ -38,7 +38,7 @@ FINE_OFFSETS = (0, 10, 20, 30, 50, 80, 120, 200, 300, 400, 500, 600, 700, 800)  
 # Near the end makers step back: (seconds left, share of the usual size).
 THIN = ((5.0, 0.35), (10.0, 0.4), (20.0, 0.5), (30.0, 0.65), (60.0, 0.85))
 # and quote wider: (seconds left, USD added per second inside them to the half spread of an even market).
-WIDEN = ((60.0, 0.00005), (20.0, 0.00015), (10.0, 0.0005))
+WIDEN = ((60.0, 0.00005), (20.0, 0.0001))
 FRESH_FRAC = 0.3  # share of a ladder's sizes drawn anew at a refresh
 DEEP_LN_SD = 0.9  # sd of ln(shares) of its levels
 DEEP_MOVE = 0.02  # USD: the deep maker moves when fair did by this much

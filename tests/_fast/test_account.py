@@ -253,3 +253,11 @@ def test_the_cooldown_of_the_dispatch_before_comes_back_when_the_wire_was_never_
     scenario.update(25.1, 1_001, S.OS_REJECTED, flags=EventFlag.F_LOCAL)
     scenario.go()
     assert len(rows(place(scenario, 25.2), CommandKind.CMD_PLACE)) == 1  # 4.2 s after the first
+
+
+def test_half_a_micro_usd_of_a_down_fill_goes_to_the_up_side_of_the_pair():
+    scenario = Scenario([Scripted()])
+    scenario.warm()
+    place(scenario, outcome=DOWN, price_ticks=5_100)
+    scenario.fill(21.1, 1_000, 5_001, 5_000, maker=True)  # 5,000 x 0.5001 = 2,500.5 micro-USD
+    assert int(rows(scenario.go(), CommandKind.CMD_FILL)[0]["usd"]) == 2_500

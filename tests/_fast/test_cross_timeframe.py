@@ -191,7 +191,8 @@ def test_quotes_that_spot_left_behind_say_nothing_against_one_that_followed():
     surface.quote(0, at=NOW_S + 0.6)
     surface.scenario.trade(NOW_S + 2.0, spot)
     surface.quote(0, at=NOW_S + 2.1)  # the jump is no longer a matter of the last second
-    assert len(rows(surface.scenario.go(), CommandKind.CMD_SIGNAL)) == 0
+    signals = rows(surface.scenario.go(), CommandKind.CMD_SIGNAL)
+    assert 0 not in [int(row["market"]) for row in signals]  # the stale ones may well be called wrong
     assert surface.gate(0, "edge_se")[3] != 1
 
 

@@ -6,7 +6,13 @@ import random
 import pytest
 from reference import math_reference
 
-from polybot._fast.fees import FeeLimit, fee_per_share, notional_micro_usd, taker_fee_micro_usd
+from polybot._fast.fees import (
+    FeeLimit,
+    fee_per_share,
+    leg_micro_usd,
+    notional_micro_usd,
+    taker_fee_micro_usd,
+)
 
 SHARE = 1_000_000
 
@@ -103,3 +109,15 @@ def test_fee_per_share_of_bad_input_is_nan(args: tuple[float, float, int]) -> No
 
 def test_invalid_code_is_no_possible_fee() -> None:
     assert FeeLimit.FEE_INVALID < 0
+
+
+def test_both_sides_of_a_pair_pay_exactly_its_collateral_whatever_the_rounding() -> None:
+    rng = random.Random(5)
+    for _ in range(5_000):
+        ushares, ticks = rng.randrange(1, 10**9), rng.randrange(1, 10_000)
+        up, down = leg_micro_usd(0, ushares, ticks), leg_micro_usd(1, ushares, 10_000 - ticks)
+        assert up == math_reference.notional_micro_usd(ushares, ticks)
+        assert up + down == ushares
+    assert (leg_micro_usd(0, 5_000, 3_001), leg_micro_usd(1, 5_000, 6_999)) == (1_501, 3_499)  # 1500.5 and 3499.5
+    with pytest.raises(ValueError, match="no amount"):
+        leg_micro_usd(2, 1, 1)

@@ -67,8 +67,8 @@ def test_instant_makers_never_leave_a_quote_on_the_wrong_side_of_fair():
         assert ask == -1 or ask >= fair * ONE - 25
 
 
-# What a maker believes is an average of what it saw: of 4 s ago less than 0.1 % is left.
-@pytest.mark.parametrize(("digest_frac", "reach_s", "slack"), [(0.0, 1.2, 1.0), (0.88, 4.0, 5.0)])
+# What a maker believes is an average of what it saw: of 5 s ago less than 0.1 % is left.
+@pytest.mark.parametrize(("digest_frac", "reach_s", "slack"), [(0.0, 1.4, 1.0), (0.92, 5.0, 5.0)])
 def test_lagged_makers_are_late_by_their_lag_and_no_more(digest_frac, reach_s, slack):
     """A quote is always right for some fair value of the last seconds (largest lag and pace together)."""
     world = make_world(
