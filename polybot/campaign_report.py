@@ -20,6 +20,8 @@ __all__ = ["Verdict", "judge", "mean_error", "report_mapping", "table_lines", "w
 
 USD = 1_000_000
 DENIALS_SHOWN = 5
+# Largest difference between the venue's odds and 1.5 million draws of its world, USD per share (2026-11).
+ODDS_ERROR_USD = 0.006
 CSV_COLUMNS = (
     "run", "seed", "slug", "start", "outcome", "settled", "strategy", "pnl_micro_usd", "fills", "signals",
     "shares_micro", "predicted_micro_usd", "fair_micro_usd", "denials",
@@ -104,8 +106,10 @@ def table_lines(config: Config, verdicts: Sequence[Verdict]) -> list[str]:
         "",
         "mean, error: USD per settled window, traded or not; t = mean / error; by run: with runs as clusters.",
         "predicted, realised: USD per filled share after the fee; predicted is the edge the signal promised.",
-        "fair USD: mean per window at the venue's true odds when each fill happened: the same mean, without luck.",
-        f"a verdict needs {config.campaign.min_fills} fills and both t beyond {config.campaign.t_min:g}.",
+        "fair USD: mean per window at the venue's odds when each fill happened: nearly the same mean, without luck;",
+        f"those odds are up to {ODDS_ERROR_USD * 100:g} c a share off, so below that times the shares it says nothing.",
+        f"a verdict needs {config.campaign.min_fills} fills, {config.campaign.min_runs} runs "
+        f"and both t beyond {config.campaign.t_min:g}.",
     ]
 
 
@@ -190,7 +194,7 @@ def _judge(config: Config, name: str, results: Sequence[RunResult]) -> Verdict:
         t_fair=_ratio(fair_mean, fair_error),
         denials=dict(denials.most_common()),
         broken_runs=broken,
-        text=_words(config, fills=fills, broken=broken, ts=(t_windows, t_runs)),
+        text=_words(config, fills=fills, runs=len(results), broken=broken, ts=(t_windows, t_runs)),
     )
 
 
@@ -200,13 +204,13 @@ def _settled(result: RunResult, name: str) -> Iterator[StrategyWindow]:
             yield window.strategies[name]
 
 
-def _words(config: Config, *, fills: int, broken: int, ts: tuple[float, float]) -> str:
+def _words(config: Config, *, fills: int, runs: int, broken: int, ts: tuple[float, float]) -> str:
     least, t_min = config.campaign.min_fills, config.campaign.t_min
     if broken:
         return f"broken: raised and was disabled in {broken} runs"
     if fills < least:
         return f"untested (< {least} fills)"
-    if any(math.isnan(t) for t in ts):
+    if runs < config.campaign.min_runs or any(math.isnan(t) for t in ts):
         return "undecided (too few runs to know the error)"
     if min(ts) >= t_min:
         return "earns on the simulated venue"

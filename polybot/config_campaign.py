@@ -26,5 +26,6 @@ class CampaignConfig:
     keep_halts: bool = False  # false: daily and weekly loss halts only at the whole bankroll
     fresh: bool = False  # true: compute finished runs again
     min_fills: int = ranged(200, 1, 1_000_000)  # fewer: no verdict
+    min_runs: int = ranged(10, 2, 1_000_000)  # fewer: the error by run is not known well enough
     t_min: float = ranged(2.0, 0.0, 100.0)  # mean over standard error from which it is no chance
     out_dir: str = "logs/campaign"

@@ -66,14 +66,14 @@ class MakersConfig:
     count: int = ranged(5, 1, 20)  # how many, besides the deep one
     lag_min_ms: int = ranged(150, 0, 60_000)  # lagged: smallest mean lag of a maker behind spot
     lag_max_ms: int = ranged(600, 0, 60_000)  # lagged: largest mean lag of a maker
-    digest_frac: float = ranged(0.92, 0.0, 1.0)  # lagged: share of a lag that is a gradual change of mind
-    startle_usd: float = ranged(0.15, 0.0, 1.0)  # a change of fair as large as this is believed at once
-    slow_min_ms: int = ranged(2_000, 0, 60_000)  # slow: smallest lag of a maker behind spot
-    slow_max_ms: int = ranged(5_000, 0, 60_000)  # slow: largest lag of a maker
+    digest_frac: float = ranged(0.95, 0.0, 1.0)  # lagged: share of a lag that is a gradual change of mind
+    startle_usd: float = ranged(0.10, 0.0, 1.0)  # a change of fair as large as this is believed at once
+    slow_min_ms: int = ranged(3_000, 0, 60_000)  # slow: smallest lag of a maker behind spot
+    slow_max_ms: int = ranged(8_000, 0, 60_000)  # slow: largest lag of a maker
     half_spread_usd: float = ranged(0.0002, 0.0, 0.5)  # least distance of a new quote from fair
     keep_frac: float = ranged(1.0, 0.0, 5.0)  # a quote stays until it is so many ticks too far from fair
     fair_noise_usd: float = ranged(0.001, 0.0, 0.1)  # sd of a maker's own error (0 for instant)
-    requote_ms: int = ranged(300, 0, 60_000)  # least time between a maker's quotes (0 for instant)
+    requote_ms: int = ranged(1_000, 0, 60_000)  # least time between a maker's quotes (0 for instant)
     refresh_ms: int = ranged(1_500, 50, 600_000)  # a ladder is refilled at least so often
     levels: int = ranged(7, 1, 40)  # per side
     touch_shares: float = ranged(32.0, 5.0, 1e6)  # median of the first level of a maker of middling size
@@ -101,7 +101,7 @@ class TakersConfig:
     informed_lag_min_ms: int = ranged(150, 0, 60_000)  # how late they see spot
     informed_lag_max_ms: int = ranged(500, 0, 60_000)  # largest lag of one
     informed_min_edge_usd: float = ranged(0.01, 0.0, 0.5)  # after the taker fee
-    informed_shares: float = ranged(60.0, 5.0, 1e6)  # median
+    informed_shares: float = ranged(25.0, 5.0, 1e6)  # median
     informed_cooldown_ms: int = ranged(400, 0, 600_000)  # between two orders of one
 
 

@@ -28,6 +28,7 @@ from polybot.errors import ConfigError, InvariantBroken, PolybotError, VenueErro
 from polybot.feeds.connection import Connection
 from polybot.gateway.http import AiohttpClient
 from polybot.gateway.signer import Signer, parse_private_key
+from polybot.journal.lock import AccountLock
 from polybot.latches import LossFile
 from polybot.sim.checker import compare, count_rows
 from polybot.sim.process import SimInfo, SimProcess, fetch_info
@@ -140,6 +141,22 @@ def _patient(feeds: FeedsConfig, speed: float) -> FeedsConfig:
 
 
 async def _trade(place: _Place, http: AiohttpClient, redactor: Redactor) -> int:
+    """Hold the account while it trades: two daemons would write over each other's results and halts.
+
+    A venue that ends with this process is nobody else's.  Raises AlreadyRunning naming the other process.
+    """
+    if place.sim is not None:
+        return await _trade_alone(place, http, redactor)
+    folder = Path(place.config.run.state_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = AccountLock(folder, f"{place.signer.address}-{place.session}")
+    try:
+        return await _trade_alone(place, http, redactor)
+    finally:
+        lock.release()
+
+
+async def _trade_alone(place: _Place, http: AiohttpClient, redactor: Redactor) -> int:
     config, clock = place.config, place.clock
     inbox = TelemetryInbox(CommandRing(config.telemetry.queue_records))
     trader = Trader(

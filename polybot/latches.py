@@ -27,6 +27,8 @@ __all__ = ["LossFile", "LossKeeper", "LossState", "LossStore", "OffLoop", "run_i
 VERSION = 1
 MICRO = 1_000_000
 # A save that failed is tried again so soon, venue seconds.
+# The mark is saved when it fell by this part of the bankroll since the last save: 1/400 is a quarter of a percent.
+MARK_STEP = 400
 RETRY_S = 1.0
 Notice = Callable[[str, str], None]
 OffLoop = Callable[[Callable[[], None]], Awaitable[None]]
@@ -173,7 +175,7 @@ class LossKeeper:
 
     def note(self) -> None:
         """Look whether anything changed that must be kept; cheap, called with every heartbeat."""
-        if self._store is not None and self._differs():
+        if self._store is not None and (self._differs() or self._has_sunk()):
             self._changed.set()
 
     def freeze_manual(self) -> None:
@@ -192,7 +194,7 @@ class LossKeeper:
         """Save now what has changed; False when it could not be saved."""
         store, state = self._store, self._state()
         self._changed.clear()
-        if store is None or not self._differs():
+        if store is None or not self._differs(mark=True):
             return True
         try:
             await self._off_loop(lambda: store.save(state))
@@ -216,12 +218,18 @@ class LossKeeper:
             halted_weekly=risk.halted_weekly,
         )
 
-    def _differs(self) -> bool:
-        """Anything but the mark: that moves with every price, and is kept along with the rest."""
-        state = self._state()
-        if self._saved is None:
-            return (state.day_realised_usd, state.week_realised_usd) != (0, 0) or _halted(state)
-        return state != dataclasses.replace(self._saved, marked_usd=state.marked_usd)
+    def _differs(self, *, mark: bool = False) -> bool:
+        """Anything new to keep; the mark, which moves with every price, only when asked for."""
+        state, saved = self._state(), self._saved
+        if saved is None:
+            known = (state.day_realised_usd, state.week_realised_usd) != (0, 0) or _halted(state)
+            return known or (mark and state.marked_usd != 0)
+        return state != (saved if mark else dataclasses.replace(saved, marked_usd=state.marked_usd))
+
+    def _has_sunk(self) -> bool:
+        """Open positions lost so much since the last save that a crash must not forget it."""
+        before = 0 if self._saved is None else self._saved.marked_usd
+        return before - self._risk.marked_usd >= self._risk.bankroll_usd // MARK_STEP
 
 
 async def run_inline(work: Callable[[], None]) -> None:

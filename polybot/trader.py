@@ -235,7 +235,7 @@ class Trader:
                 try:
                     await self._wind_down()
                 finally:
-                    await self.losses.flush()
+                    await self._keep_losses()
                     self._end_spawned()
             raise
         return self.summary
@@ -256,10 +256,20 @@ class Trader:
                 for task in lasting:
                     task.cancel()
                 await self.gateway.close()
-                await self.losses.flush()
+                await self._keep_losses()
                 self._end_spawned()
                 for line in self.tally.lines() if lasting else ():
                     self.notice("INFO", line)
+
+    async def _keep_losses(self) -> None:
+        """The last save of this run; a disk that fails or hangs is said and not waited for."""
+        try:
+            async with asyncio.timeout(self.config.engine.stop_wait_s):
+                kept = await self.losses.flush()
+        except TimeoutError:
+            kept = False
+        if not kept:
+            self.notice("ERROR", f"RESULTS AND HALTS NOT SAVED: {self.losses.problem or 'the disk does not answer'}")
 
     def _end_spawned(self) -> None:
         """Nobody waits for the gateway's tasks any more: what they had not found out is said to be open."""

@@ -16,7 +16,7 @@ USD = 1_000_000
 
 def config(*names: str) -> Config:
     """The defaults with these strategies only."""
-    settings = default_config()
+    settings = default_config(**{"campaign.min_runs": 3})
     return replace(settings, strategy={name: settings.strategy[name] for name in names or ("latency_arb",)})
 
 
@@ -76,6 +76,7 @@ def test_what_cannot_be_known_is_nan():
         ([[-3, -5, -4], [-4, -5, -4], [-5, -3, -2]], 50, "loses on the simulated venue"),
         ([[3, -5, 4], [-4, 5, 3], [-5, 3, 4]], 50, "undecided (|t| < 2)"),
         ([[3, 5, 4]], 100, "undecided (too few runs to know the error)"),
+        ([[3, 5, 4], [4, 5, 4]], 100, "undecided (too few runs to know the error)"),
         # Three lucky days: 60 windows look certain, three runs do not.
         ([[9] * 20, [9] * 20, [-5] * 20], 50, "undecided (|t| < 2)"),
     ],

@@ -289,7 +289,7 @@ def test_every_notice_is_explained() -> None:
     text = section(OPERATIONS, "Notices and alarms")
     known = re.sub(r"[`.]", "", text)
     missing = []
-    for name in ("daemon.py", "trader.py", "cycle.py"):
+    for name in ("daemon.py", "trader.py", "cycle.py", "following.py", "observer.py"):
         for fragment in _notices(ROOT / "polybot" / name):
             if re.sub(r"[`.]", "", fragment) not in known:
                 missing.append(f"{name}: {fragment}")

@@ -14,7 +14,7 @@ from polybot.market.window import slug, window_at
 
 
 def test_slow_makers_give_wins_losses_and_partial_fills_and_the_ledger_agrees_to_the_micro_usd(tmp_path):
-    result = run(tmp_path, configure(venue__makers="slow", venue__seed=4, run__markets=3))
+    result = run(tmp_path, configure(venue__makers="slow", venue__seed=7, run__markets=3))
     fills = [row for row in rows(result, "fills.csv") if row["status"] == "MATCHED"]
     pnl = [int(row["pnl_micro_usd"]) for row in markets(result).values()]
     ended = [row for row in rows(result, "orders.csv") if row["state"] == "CANCELED"]

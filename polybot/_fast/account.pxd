@@ -18,6 +18,7 @@ cdef class Account:
     cdef CommandBuffer out
 
     cdef Order open_order(self, MarketState m, Signal s, int64_t now_ns)
+    cdef void retire(self, int strategy) noexcept
     cdef int forget_market(self, MarketState m) except -1
     cdef int cancel_resting(self, MarketState m, int64_t now_ns, bint all_of_them) except -1
     cdef int on_order_update(self, MarketState m, Order o, const Event* e) except -1

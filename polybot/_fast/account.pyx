@@ -62,6 +62,13 @@ cdef class Account:
         m.dispatched[s.strategy] += 1
         return o
 
+    cdef void retire(self, int strategy) noexcept:
+        """Let what a disabled strategy left resting end with the next heartbeat: nobody thinks it over any more."""
+        cdef Order o
+        for o in self.orders.values():
+            if o.strategy == strategy:
+                o.expires_ns = 1
+
     cdef int forget_market(self, MarketState m) except -1:
         """Drop a market's orders; room that orders without a last word still hold is given back, and said."""
         cdef Order o
@@ -112,7 +119,10 @@ cdef class Account:
             if status == OS_REJECTED and e.flags & F_LOCAL and m.last_dispatch_ns[o.strategy] == o.dispatched_ns:
                 # Refused before it reached the venue: the cooldown runs from the dispatch before.
                 m.last_dispatch_ns[o.strategy] = o.previous_dispatch_ns
-        return self.finish_order(m, o)
+        self.finish_order(m, o)
+        if o.status == OS_REJECTED and e.flags & F_LOCAL and o.seq == m.house_seq and not _counts_any(m):
+            m.house = -1                         # nothing reached the venue, so nothing was dispatched
+        return 0
 
     cdef int finish_order(self, MarketState m, Order o) except -1:
         """After any change: reservation, order count, open list, and a record."""
@@ -191,6 +201,7 @@ cdef class Account:
         self.risk.book_cost(o.strategy, exposed, cost)
         if m.settled:
             self.settle_delta(m, o.strategy, cost, held if o.outcome == m.outcome else 0, exposed)
+            self.risk.check_halts()
         return 0
 
     # -- settlement -------------------------------------------------------------------------------------------
@@ -208,6 +219,7 @@ cdef class Account:
         for s in range(MAX_STRATEGIES):
             if m.strat_cost_usd[s] != 0 or m.strat_shares[s][UP_SLOT] != 0 or m.strat_shares[s][DOWN_SLOT] != 0:
                 self.settle_delta(m, s, m.strat_cost_usd[s], m.strat_shares[s][m.outcome], at_risk(m.strat_cost_usd[s]))
+        self.risk.check_halts()                  # once all of them are in
         return 0
 
     cdef int settle_delta(self, MarketState m, int strategy, int64_t cost, int64_t payout, int64_t exposed) except -1:
@@ -216,3 +228,12 @@ cdef class Account:
         self.risk.roll(self.now_ns)              # a result of the first instant of a day is that day's
         self.risk.realise(strategy, payout - cost, exposed)
         return record_settlement(self.out, m, strategy, self.now_ns, paid, won)
+
+
+cdef bint _counts_any(MarketState m) noexcept:
+    """True while any order of this market counts: it may fill, or it did."""
+    cdef int s
+    for s in range(MAX_STRATEGIES):
+        if m.order_count[s]:
+            return True
+    return False

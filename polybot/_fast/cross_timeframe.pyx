@@ -92,7 +92,9 @@ cdef class CrossTimeframe(Strategy):
 
     cdef void note_pairs(self, MarketState market):
         """Record the cost of the cheapest pair beside 1, the least it pays; it never blocks what follows."""
-        market.gates[self.index][G_PAIR].value = self.pairs.scan(market.siblings, market.now_ns)
+        if self._market is None:                 # asked outside run(): nothing to record in
+            return
+        market.gates[self.index][G_PAIR].value = self.pairs.scan(market.peers, market.now_ns)
         market.gates[self.index][G_PAIR].threshold = 1.0
         market.gates[self.index][G_PAIR].compare = GATE_AT_LEAST
         market.gates[self.index][G_PAIR].result = GATE_PASSED
@@ -105,7 +107,7 @@ cdef class CrossTimeframe(Strategy):
         self.surface.begin(spot.sigma, spot.se_ln_sigma, 0.0 if isnan(spot.basis.var_ln) else spot.basis.var_ln,
                            self.recent_move(spot, now_ns))
         self.add_window(market, spot, False)
-        for m in market.siblings:
+        for m in market.peers:
             if m is market or m.closed or isnan(m.strike) or not m.start_ns <= now_ns < m.end_ns:
                 continue
             fresh = m.book.has_snapshot and now_ns - m.book_ns <= self.max_age_ns and not m.book.is_crossed()

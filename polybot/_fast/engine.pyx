@@ -232,6 +232,7 @@ cdef class Engine:
             for m in self.active:
                 if m.dirty:
                     m.book_ns = now_ns           # before anybody looks at this book as another window's
+                    m.note_quotes(self.spot.last)
                     any_book = ON_ANY_BOOK
         for m in self.active:
             if not m.dirty:
@@ -240,7 +241,8 @@ cdef class Engine:
                 continue
             m.dirty = False
             m.book_ns = now_ns
-            m.note_quotes(self.spot.last)
+            if not any_book:
+                m.note_quotes(self.spot.last)
             self.check_told(m)
             if m.book.off_tick != m.off_tick_seen:
                 m.off_tick_seen = m.book.off_tick
@@ -435,6 +437,7 @@ cdef class Engine:
             return 1
         except Exception as error:
             strategy.disable()
+            self.account.retire(strategy.index)
             self.account.alerts.append(f"strategy {strategy.name} raised {type(error).__name__}: {error}; disabled")
             return 0
 
@@ -488,7 +491,7 @@ cdef class Engine:
         """Open the order, set the house when an active strategy is the first, and say so."""
         cdef Order o = self.account.open_order(m, s, now_ns)
         if m.house < 0 and not self._passive(s) and s.confidence >= self.house_confidence_min:
-            m.house = s.outcome
+            m.house, m.house_seq = s.outcome, o.seq
         record_signal(self.out, m, s, CMD_SIGNAL, o.seq, now_ns)
         return record_signal(self.out, m, s, CMD_PLACE, o.seq, now_ns)
 
@@ -510,10 +513,13 @@ cdef class Engine:
 
     cdef int on_outcome(self, const Event* e) except -1:
         """The venue published the winner: settle."""
-        cdef MarketState m = self.find(e.market)
+        cdef MarketState other, m = self.find(e.market)
         if m is None:
             self.account.strays += 1
             return 0
+        self.risk.marked_usd = 0                 # of the others: what is realised now must not count twice
+        for other in self.active:
+            self.risk.marked_usd += self.marked(other) if other is not m else 0
         return self.account.on_outcome(m, e.outcome)
 
 

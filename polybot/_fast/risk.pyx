@@ -14,6 +14,7 @@ from libc.stdint cimport int64_t
 from polybot._fast.event cimport BUY, FAK, FOK, OS_UNKNOWN, UP
 from polybot._fast.fees cimport notional_micro_usd, taker_fee_micro_usd
 from polybot._fast.order cimport Order
+from polybot._fast.pricing cimport RULE_CANDLE
 from polybot._fast.state cimport DOWN_SLOT, MAX_STRATEGIES, UP_SLOT, MarketState, SpotState
 from polybot._fast.strategy cimport Signal
 
@@ -63,7 +64,10 @@ cdef bint crosses_own(MarketState m, Signal s) noexcept:
     cdef bint bids = (s.outcome == UP) == (s.side == BUY)
     cdef int mine = s.price_ticks if s.outcome == UP else FULL_TICKS - s.price_ticks, theirs
     for o in m.open_orders:
-        if o.order_type == FAK or o.order_type == FOK or ((o.outcome == UP) == (o.side == BUY)) == bids:
+        # A taker order in flight is held by the venue (150 ms) and would meet what we let rest meanwhile.
+        if not s.post_only and (o.order_type == FAK or o.order_type == FOK):
+            continue
+        if ((o.outcome == UP) == (o.side == BUY)) == bids:
             continue
         if o.outstanding() == 0:
             continue
@@ -181,7 +185,6 @@ cdef class Risk:
         self.strat_position[strategy] -= at_risk_usd
         self.day_realised_usd += pnl_usd
         self.week_realised_usd += pnl_usd
-        self.check_halts()
 
     cdef void roll(self, int64_t now_ns) noexcept:
         """Start a new day at 00:00 UTC, a new week on Monday 00:00 UTC; a clock set back starts nothing."""
@@ -267,7 +270,7 @@ cdef class Risk:
             return STALE_SPOT
         if now_ns - market.book_ns > self.stale_feed_ns:
             return STALE_BOOK
-        if market.rule != 1 and now_ns - spot.oracle_ns > self.oracle_max_age_ns:
+        if market.rule != RULE_CANDLE and now_ns - spot.oracle_ns > self.oracle_max_age_ns:
             return STALE_ORACLE
         return DISPATCHED
 
@@ -311,7 +314,7 @@ cdef class Risk:
         if self.max_delta <= 0.0 and self.max_short_gamma <= 0.0:
             return DISPATCHED
         before = self._short_gamma_with(market, up, 0.0)
-        for m in market.siblings:
+        for m in market.peers:
             if m.closed:
                 continue
             net += sign * net_position(m) + may_add(m, up)

@@ -88,6 +88,7 @@ cdef class MarketState:
     cdef readonly int strike_source
     cdef readonly int64_t strike_stamp_ns
     cdef readonly int house              # outcome of the first dispatched active order, -1: none
+    cdef int64_t house_seq               # the order that set it
     cdef readonly int64_t book_ns        # recv_ns of the last book message, 0: none yet
     cdef readonly bint closed
     cdef readonly int outcome            # as published by the venue, -1: unknown
@@ -100,7 +101,7 @@ cdef class MarketState:
     cdef readonly int missing_s          # unobserved seconds inside the averaging window
     cdef readonly double bankroll_usd
     cdef readonly bint observed          # followed for other windows' sake, never traded
-    cdef readonly list siblings          # every live window of the asset, this one included; the engine's own list
+    cdef list peers                      # every live window of the asset, this one included; the engine's own list
     cdef double lag_s                    # the published average ends so long before its stamp
     cdef double tau_shift_s
     cdef readonly double shrink          # weight of the market's mid in q, 0: the model alone

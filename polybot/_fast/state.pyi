@@ -79,7 +79,6 @@ class MarketState:
     missing_s: int
     bankroll_usd: float
     observed: bool
-    siblings: list[MarketState]
     moves: MoveTracker
     shrink: float
     order_count: list[int]
@@ -104,6 +103,8 @@ class MarketState:
         observed: bool = False,
         siblings: list[MarketState] | None = None,
     ) -> None: ...
+    @property
+    def siblings(self) -> list[MarketState]: ...
     @property
     def priced(self) -> bool: ...
     @property

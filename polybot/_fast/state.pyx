@@ -153,12 +153,13 @@ cdef class MarketState:
         self.lag_s = lag_s
         self.tau_shift_s = tau_shift_s
         self.observed = observed
-        self.siblings = [self] if siblings is None else siblings
+        self.peers = [self] if siblings is None else siblings
         self.moves = MoveTracker()
         for slot in range(QUOTE_LEVELS):
             self.quotes[UP_SLOT][slot].ticks = self.quotes[DOWN_SLOT][slot].ticks = -1
         self.open_orders = []
         self.told_bid = self.told_ask = -2
+        price_binary(&self.inp, &self.px)        # nothing is known yet: no price, and NaN for every number
         self._forget_gates()
 
     cdef void _forget_gates(self) noexcept:
@@ -323,6 +324,11 @@ cdef class MarketState:
     def open_order_count(self) -> int:
         """Orders that may still fill."""
         return len(self.open_orders)
+
+    @property
+    def siblings(self) -> list:
+        """Every live window of the asset, this one and observed ones included."""
+        return list(self.peers)
 
     def fair(self, int outcome) -> float:
         """Probability of the outcome that edges are reckoned with."""

@@ -161,6 +161,8 @@ cdef class Strategy:
     cdef bint gate(self, int number, double value, double threshold) noexcept:
         """Record and test value >= threshold; NaN blocks."""
         cdef bint ok = value >= threshold
+        if self._market is None:                 # asked outside run(): nothing to record in, and no answer
+            return False
         self._market.gates[self.index][number].value = value
         self._market.gates[self.index][number].threshold = threshold
         self._market.gates[self.index][number].compare = GATE_AT_LEAST
@@ -170,6 +172,8 @@ cdef class Strategy:
     cdef bint gate_most(self, int number, double value, double threshold) noexcept:
         """Record and test value <= threshold; NaN blocks."""
         cdef bint ok = value <= threshold
+        if self._market is None:                 # asked outside run(): nothing to record in, and no answer
+            return False
         self._market.gates[self.index][number].value = value
         self._market.gates[self.index][number].threshold = threshold
         self._market.gates[self.index][number].compare = GATE_AT_MOST
@@ -178,6 +182,8 @@ cdef class Strategy:
 
     cdef bint gate_flag(self, int number, bint ok) noexcept:
         """Record a yes/no gate."""
+        if self._market is None:
+            return False
         self._market.gates[self.index][number].value = 1.0 if ok else 0.0
         self._market.gates[self.index][number].threshold = 1.0
         self._market.gates[self.index][number].compare = GATE_FLAG

@@ -218,6 +218,7 @@ def test_passive_signals_are_exempt_from_the_house_but_not_from_the_pair_cost():
     assert list(rows(scenario.go(), CommandKind.CMD_SIGNAL)["reason"]) == [Denial.DISPATCHED]
     a.say = opinion(DOWN, ticks=4_500, post_only=True)
     scenario.update(22.5, 1_001, OrderStatus.OS_CANCELED, 0)
+    scenario.fill(22.6, 1_000, 5_900, 10 * SHARE, status=4)  # the taker is done: nothing of ours could meet the bid
     scenario.trade(23.0, 100_000.0)
     assert list(rows(scenario.go(), CommandKind.CMD_SIGNAL)["reason"]) == [Denial.PAIR_COST]
 
