@@ -31,6 +31,7 @@ FIRST, SECOND = "btc-updown-5m-1795337100", "btc-updown-5m-1795337400"
 SETTLED = ("Up", "Down")
 GARBAGE = (b'{"event_type":"book","asset_id":', b"\xff\xfe\x00{]", b'{"a":1}}', b'[{"e":"trade"')
 UP, BUY = int(Outcome.UP), int(Side.BUY)
+NO_HALTS = {"risk.daily_loss_halt_frac": 1.0, "risk.weekly_loss_halt_frac": 1.0}
 LEAD_S = 40.0  # the world starts so long before the first window
 
 Call = Callable[[], HttpResponse]
@@ -46,8 +47,9 @@ def at(seconds: float) -> float:
 
 
 def play(tmp_path: Path, config: dict[str, Any] | None = None, **more: Any) -> VirtualRun:
-    """Two quiet windows."""
-    return run(tmp_path, configure(run__markets=2, **{**QUIET, **(config or {})}), start_ns=START_NS, **more)
+    """Two quiet windows; what the first one loses must not halt the second, which is to be seen trading."""
+    settings = {**QUIET, **NO_HALTS, **(config or {})}
+    return run(tmp_path, configure(run__markets=2, **settings), start_ns=START_NS, **more)
 
 
 def change_answers(venue: Any, change: Change) -> None:

@@ -6,6 +6,7 @@ per repricing move.  Names of figures are those of research.venue_facts.
 Must not know where the books come from.  Called by research.venue_check.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -88,7 +89,7 @@ def _seconds(books: Sequence[WindowBook]) -> dict[str, float]:
     changes = np.diff(np.array([_at(book, grid) for book in books]))
     minutes = [changes[:, 60 * minute : 60 * minute + 60] for minute in range(changes.shape[1] // 60)]
     figures = {f"sd of 1 s minute {i}": float(np.sqrt(np.mean(part**2))) for i, part in enumerate(minutes, 1)}
-    square = np.sum(changes**2)
+    square = float(np.sum(changes**2)) or math.nan  # a still book has no autocorrelation
     return figures | {
         "share of 5 c in 1 s": 100.0 * float(np.mean(np.abs(changes) >= MOVE_C)),
         "autocorrelation 1 s": float(np.sum(changes[:, 1:] * changes[:, :-1]) / square),

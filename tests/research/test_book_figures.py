@@ -68,7 +68,7 @@ def recorded(path: Path) -> WindowBook:
     """The book of one recorded window: exchange time, the token with the most frames."""
     start_s = int(path.name.removesuffix(".jsonl.xz").rpartition("-")[2])
     with lzma.open(path) as file:
-        frames = [json.loads(json.loads(line)["raw"]) for line in file]
+        frames = [json.loads(line)["raw"] for line in file]
     tokens = [frame["asset_id"] for frame in frames]
     token = max(set(tokens), key=tokens.count)
     rows = []

@@ -74,6 +74,7 @@ def test_lagged_makers_are_late_by_their_lag_and_no_more(digest_frac, reach_s, s
     world = make_world(
         **{
             "venue.world.makers.fair_noise_usd": 0.0,
+            "venue.world.makers.requote_ms": 300,
             "venue.world.makers.digest_frac": digest_frac,
             "venue.world.makers.longshot_shares": 0.0,
             "venue.world.takers.noise_per_s": 0.0,
@@ -141,7 +142,7 @@ def test_a_maker_changes_its_mind_gradually_as_far_as_its_lag_is_digestion():
 def test_a_large_change_is_believed_at_once():
     desk, maker, market = digesting_maker()
     shown(desk, maker, market, [0.505] * 3)
-    assert shown(desk, maker, market, [0.595]) == [5_900]
+    assert shown(desk, maker, market, [0.625]) == [6_200]
 
 
 def test_digestion_is_part_of_the_lag_and_not_on_top_of_it():
