@@ -447,13 +447,17 @@ def test_a_killed_daemon_that_had_tripped_the_day_halt_is_still_halted_when_it_j
             os.sched_yield()
         daemons[0].kill()
         daemons[0].communicate(timeout=30.0)
-        (kept,) = (tmp_path / "state").iterdir()
+        (kept,) = (tmp_path / "state").glob("halts-*.json")
         assert json.loads(kept.read_text())["halted_daily"]
         orders = {path: path.read_bytes() for path in (tmp_path / "logs").rglob("orders.csv")}
         assert orders
 
         daemons.append(start(tmp_path, *words))
         lines = read_until(daemons[1], "HALTED_DAILY")
+        rival = start(tmp_path, *words)  # a second daemon would write over the first one's halts
+        refused, _ = rival.communicate(timeout=60.0)
+        assert rival.returncode == 1
+        assert f"is already traded by process {daemons[1].pid}" in refused
         daemons[1].send_signal(signal.SIGTERM)
         rest, _ = daemons[1].communicate(timeout=60.0)
         assert daemons[1].returncode == 0
