@@ -3,6 +3,7 @@
 from scenario import SHARE
 from surfaces import NOW_S, Leg, Surface
 
+from bench.one_event import repeated
 from polybot._fast.event import EventBuffer, EventFlag, EventKind
 
 LEGS = [
@@ -44,23 +45,13 @@ def asked(*, shift_usd):
 
 def test_a_fair_quote_among_eight_windows(budget):
     surface, events = asked(shift_usd=0.0)
-    process = surface.engine.process
-
-    def run():
-        for _ in range(BATCH):
-            process(events)
-
+    run = repeated(surface.engine, events, times=BATCH)
     budget(run, name="evaluate: cross_timeframe, 8 windows, nothing to take", median_ns=10_000, inner=BATCH)
     assert surface.blocked_by(0, "edge")
 
 
 def test_a_quote_worth_taking_among_eight_windows(budget):
     surface, events = asked(shift_usd=-0.08)
-    process = surface.engine.process
-
-    def run():
-        for _ in range(BATCH):
-            process(events)
-
+    run = repeated(surface.engine, events, times=BATCH)
     budget(run, name="evaluate: cross_timeframe, 8 windows, fires", median_ns=60_000, inner=BATCH)
     assert surface.gate(0, "size")[3] == 1

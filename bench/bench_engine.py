@@ -7,8 +7,9 @@ the order in the gateway's hands (signing is bench_signing's).
 
 from scenario import NS, Scenario
 
+from bench.one_event import BATCH, book_change, repeated, spot_trade
 from polybot._fast.certainty_capture import CertaintyCapture
-from polybot._fast.event import CommandBuffer, EventBuffer, EventFlag, EventKind
+from polybot._fast.event import CommandBuffer, EventBuffer, EventKind
 from polybot._fast.latency_arb import LatencyArb
 from polybot.clock import wall_clock
 from polybot.config import FeedsConfig
@@ -20,7 +21,6 @@ from polybot.telemetry.inbox import TelemetryInbox
 RECEIVE_NS = 50_000
 EVALUATE_NS = 10_000
 DISPATCH_NS = 50_000
-BATCH = 200
 
 
 def ready(*, fires=False):
@@ -57,46 +57,17 @@ def trade_frames(count, first_id, stamps_us=None):
 
 def test_one_spot_trade_through_the_engine(budget):
     scenario = ready()
-    events = EventBuffer()
-    events.add(
-        EventKind.EV_SPOT_TRADE,
-        recv_ns=scenario.at(20.5),
-        venue_ns=scenario.at(20.5),
-        flags=EventFlag.F_END,
-        x=100_001.0,
-        y=0.01,
-    )
-    process = scenario.engine.process
-    assert len(process(events)) == 0
+    events = spot_trade(scenario, 20.5)
+    assert len(scenario.engine.process(events)) == 0
     assert scenario.market.block_reason == 0
-
-    def run():
-        for _ in range(BATCH):
-            process(events)
-
+    run = repeated(scenario.engine, events)
     budget(run, name="evaluate: spot trade, both strategies on", median_ns=EVALUATE_NS, inner=BATCH)
 
 
 def test_one_book_delta_through_the_engine(budget):
     scenario = ready()
-    events = EventBuffer()
-    events.add(
-        EventKind.EV_BOOK_DELTA,
-        recv_ns=scenario.at(20.5),
-        market=0,
-        side=0,
-        i=4_800,
-        j=5_000_000,
-        x=-1,
-        y=-1,
-        flags=EventFlag.F_END,
-    )
-    process = scenario.engine.process
-
-    def run():
-        for _ in range(BATCH):
-            process(events)
-
+    events = book_change(scenario, 20.5)
+    run = repeated(scenario.engine, events)
     budget(run, name="evaluate: book change, both strategies on", median_ns=EVALUATE_NS, inner=BATCH)
 
 

@@ -10,13 +10,12 @@ import statistics
 from scenario import Scenario
 
 from bench.interleaved import times_faster
+from bench.one_event import BATCH, book_change, repeated, spot_trade
 from polybot._fast.certainty_capture import CertaintyCapture
-from polybot._fast.event import EventBuffer, EventFlag, EventKind
 from polybot._fast.latency_arb import LatencyArb
 from polybot.clock import wall_clock
 from polybot.strategies.example import Example
 
-BATCH = 200
 ADDED_NS = 5_000
 SAME = 1.10  # times: what this measurement calls noise
 ROUNDS = 41
@@ -30,44 +29,18 @@ def ready(strategies):
 
 
 def trades(scenario):
-    events = EventBuffer()
-    events.add(
-        EventKind.EV_SPOT_TRADE,
-        recv_ns=scenario.at(20.5),
-        venue_ns=scenario.at(20.5),
-        flags=EventFlag.F_END,
-        x=100_001.0,
-        y=0.01,
-    )
-    return repeated(scenario, events)
+    return quiet(scenario, spot_trade(scenario, 20.5))
 
 
 def books(scenario):
-    events = EventBuffer()
-    events.add(
-        EventKind.EV_BOOK_DELTA,
-        recv_ns=scenario.at(20.5),
-        market=0,
-        side=0,
-        i=4_800,
-        j=5_000_000,
-        x=-1,
-        y=-1,
-        flags=EventFlag.F_END,
-    )
-    return repeated(scenario, events)
+    return quiet(scenario, book_change(scenario, 20.5))
 
 
-def repeated(scenario, events):
-    process = scenario.engine.process
-    assert len(process(events)) == 0
+def quiet(scenario, events):
+    """The events over and over; they are priced and lead to nothing."""
+    assert len(scenario.engine.process(events)) == 0
     assert scenario.market.block_reason == 0
-
-    def run():
-        for _ in range(BATCH):
-            process(events)
-
-    return run
+    return repeated(scenario.engine, events)
 
 
 def test_the_example_alone(budget):

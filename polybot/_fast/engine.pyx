@@ -228,21 +228,17 @@ cdef class Engine:
         """A venue message is complete: check the books it touched, then ask the strategies once per market."""
         cdef MarketState m
         cdef int any_book = 0
-        if self.wants_any_book:
-            for m in self.active:
-                if m.dirty:
-                    m.book_ns = now_ns           # before anybody looks at this book as another window's
-                    m.note_quotes(self.spot.last)
-                    any_book = ON_ANY_BOOK
+        for m in self.active:
+            if m.dirty:
+                m.book_ns = now_ns               # before anybody looks at this book as another window's
+                m.note_quotes(self.spot.last)
+                any_book = ON_ANY_BOOK if self.wants_any_book else 0
         for m in self.active:
             if not m.dirty:
                 if any_book and not m.closed:
                     self.evaluate(m, ON_ANY_BOOK, now_ns)
                 continue
             m.dirty = False
-            m.book_ns = now_ns
-            if not any_book:
-                m.note_quotes(self.spot.last)
             self.check_told(m)
             if m.book.off_tick != m.off_tick_seen:
                 m.off_tick_seen = m.book.off_tick
