@@ -11,10 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.pauses import PauseWitness
+
 pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_S = 150.0
+# At thirty times speed half a second of the machine's silence is fifteen seconds of a window.
+PAUSE_LIMIT_S = 0.15
+ATTEMPTS = 3
 
 
 def start(folder: Path, *overrides: str) -> "subprocess.Popen[str]":
@@ -46,22 +51,34 @@ def children_of(pid: int) -> list[int]:
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_three_windows_at_thirty_times_speed_end_by_themselves_with_the_ledger_equal(folder):
+def run_three_windows(folder: Path) -> tuple[list[dict[str, str]], str]:
+    """Everything that holds of every run, whatever the machine does; coverage is the caller's."""
     process = start(folder, "+interval=5m", "risk=conservative", "venue.speed=30", "run.markets=3")
     out, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 0, out[-3000:] + err
     assert err == ""
-    rows = market_rows(folder)
+    rows = market_rows(folder)[-3:]
     assert len(rows) == 3
     for row in rows:
         assert float(row["strike"]) > 0
-        assert float(row["spot_coverage"]) >= 0.95
-        assert float(row["book_coverage"]) >= 0.95
         assert row["outcome"] in ("Up", "Down")
     assert [row["start"] for row in rows[1:]] == [row["end"] for row in rows[:-1]]
     assert "3 settled markets compared" in out
     assert "0 differences" in out
     assert "SIMULATED" in out
+    return rows, out
+
+
+def test_three_windows_at_thirty_times_speed_end_by_themselves_with_the_ledger_equal(folder):
+    """A run beside which the machine itself stood still is no measurement of coverage, and is made again."""
+    for _ in range(ATTEMPTS):
+        with PauseWitness() as witness:
+            rows, out = run_three_windows(folder)
+        if witness.paused_s <= PAUSE_LIMIT_S:
+            break
+    told = f"the machine paused {witness.paused_s:.2f} s; {rows}\n{out[-6000:]}"
+    assert min(float(row["spot_coverage"]) for row in rows) >= 0.95, told
+    assert min(float(row["book_coverage"]) for row in rows) >= 0.95, told
 
 
 def test_a_demo_shows_orders_fills_and_a_settlement_within_a_minute(folder):
