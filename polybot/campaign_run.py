@@ -157,7 +157,9 @@ def perform(plan: RunPlan) -> None:
         raise ConfigError("the program was changed while the campaign ran: start the campaign again")
     shutil.rmtree(plan.work_dir, ignore_errors=True)
     odds = _TrueOdds()
-    run = run_virtual(plan.config, plan.work_dir, start_ns=plan.start_ns, prepare=odds.attach)
+    run = run_virtual(
+        plan.config, plan.work_dir, start_ns=plan.start_ns, prepare=odds.attach, with_journal=False
+    )
     result = _result(plan, run, odds.by_key)
     text = json.dumps({"version": VERSION, **asdict(result)}, indent=1) + "\n"
     part = plan.result_path.with_suffix(".part")
@@ -194,6 +196,10 @@ def _check_measurable(config: Config) -> None:
     venue = config.venue
     if venue.name != "sim":
         raise ConfigError(f"venue={venue.name} is not allowed: a campaign plays on venue=sim")
+    if config.mode.name != "live":
+        raise ConfigError(
+            f"mode={config.mode.name} is not allowed: a campaign is judged by the orders the venue itself saw"
+        )
     for name, value in (("attach", venue.attach), ("tape", venue.tape), ("book_tape", venue.book_tape)):
         if value:
             raise ConfigError(

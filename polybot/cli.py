@@ -4,23 +4,26 @@ Owns the grammar, one-line errors, exit codes and the uvloop runner.  Settings a
 checked (polybot.compose) before anything connects or is written.  Imports inside functions keep
 `--help` quick.  Called by polybot.__main__ and the console script; tests use `load_config`, `main`.
 
-Exit codes: 0 done, 1 failed, 2 wrong command line or setting, 70 own state contradicts itself,
-130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong command line or setting, 3 no running daemon to talk to,
+70 own state contradicts itself, 130 interrupted.
 """
 
 import asyncio
 import re
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import polybot
 from polybot.config import Config
 from polybot.config_files import list_choices
 from polybot.config_schema import did_you_mean
-from polybot.errors import ConfigError, InvariantBroken, PolybotError
+from polybot.config_secrets import FIX, is_secret_value, refuse_secret_word
+from polybot.errors import ConfigError, InvariantBroken, NoDaemon, PolybotError
 
 if TYPE_CHECKING:
     from polybot.compose import Composition
@@ -29,19 +32,21 @@ __all__ = ["EXIT_CONFIG", "entry_point", "load_config", "main", "normalise"]
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
+EXIT_NO_DAEMON = 3
 EXIT_INVARIANT = 70
 EXIT_INTERRUPTED = 130
 DEFAULT_INTERVAL = "5m"
 
-# A key or an environment variable that would carry a secret; settings ending in _env hold a NAME.
-_SECRET_NAME = re.compile(
-    r"private_?key|secret|pass(word|phrase)|api_?key|token|mnemonic|seed_?phrase|credential", re.IGNORECASE
-)
-_SECRET_VALUE = re.compile(r"(?<![0-9a-zA-Z])(0x)?[0-9a-fA-F]{64}(?![0-9a-zA-Z])|\b\d{8,10}:[\w-]{30,}")
-_ENV_LOOKUP = re.compile(r"oc\.env:\s*([\w.]+)")
-_OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|~)?(?P<key>[^=+~\s][^=]*)(=(?P<value>.*))?", re.DOTALL)
 _FLAGS = ("--cfg", "--config-dir", "--help", "--resolve", "--version")
 _FLAGS_WITH_VALUE = ("--cfg", "--config-dir")
+# Commands whose group of settings has another name.
+_GROUPS: Mapping[str, str] = {"import": "record"}
+# Settings of a command's own group that need no prefix beside it.
+_SHORT: Mapping[str, tuple[str, ...]] = {
+    "import": ("source", "source_format", "markets_file", "out_dir"),
+    "record": ("cycles", "intervals", "out_dir"),
+    "wallet": ("action", "market", "shares", "confirm"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,17 @@ class _Request:
 
 def entry_point() -> None:
     """Run the command line of this process and exit."""
+    words = [word for word in sys.argv[1:] if word in _COMMANDS]
+    if words[:1] in ([], ["run"]):  # a daemon that is told to stop while it still loads has nothing to undo
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _stop_early)
     sys.exit(main(sys.argv[1:]))
+
+
+def _stop_early(number: int, frame: FrameType | None) -> None:
+    """Until the daemon listens itself."""
+    sys.stderr.write("polybot: stopped before it began to trade\n")
+    raise SystemExit(0)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -84,6 +99,8 @@ def main(argv: Sequence[str]) -> int:
         return _COMMANDS[request.command].run(config)
     except ConfigError as error:
         return _fail(error, EXIT_CONFIG)
+    except NoDaemon as error:
+        return _fail(error, EXIT_NO_DAEMON)
     except InvariantBroken as error:
         return _fail(error, EXIT_INVARIANT)
     except PolybotError as error:
@@ -126,17 +143,25 @@ def _parse(argv: Sequence[str]) -> _Request:
     words = list(argv)
     while words:
         word = words.pop(0)
+        if "=" not in word and is_secret_value(word):
+            raise ConfigError(f"a word of the command line (hidden) looks like a secret: {FIX}")
         if word.startswith("-"):
             flag, value = _flag(word, words)
             flags[flag] = value
         elif "=" in word or word.startswith(("~", "+")):
-            _refuse_secret(word)
+            refuse_secret_word(word)
             overrides.append(word)
         elif word in _COMMANDS and not command:
             command = word
         else:
             raise _unknown_word(word, command)
-    return _Request(command or "run", normalise(overrides), flags)
+    return _Request(command or "run", normalise([_in_full(command, word) for word in overrides]), flags)
+
+
+def _in_full(command: str, word: str) -> str:
+    """Write out a setting that a command lets be written short: `wallet action=redeem` is wallet.action."""
+    group = _GROUPS.get(command, command)
+    return f"{group}.{word}" if word.partition("=")[0] in _SHORT.get(command, ()) else word
 
 
 def _flag(word: str, rest: list[str]) -> tuple[str, str]:
@@ -149,6 +174,8 @@ def _flag(word: str, rest: list[str]) -> tuple[str, str]:
         if not rest:
             raise ConfigError(f"option {name} needs a value")
         value = rest.pop(0)
+    if is_secret_value(value):
+        raise ConfigError(f"{name} (hidden) looks like a secret: {FIX}")
     if name == "--cfg" and value != "job":
         raise ConfigError(f"--cfg={value} is not allowed: must be job")
     return name, value
@@ -162,20 +189,6 @@ def _unknown_word(word: str, command: str) -> ConfigError:
         return ConfigError(f"{word} needs a value: {word}=... with one of {', '.join(choices)}")
     near = did_you_mean(word, _COMMANDS)
     return ConfigError(f"unknown command {word}: commands are {', '.join(_COMMANDS)}{near}")
-
-
-def _refuse_secret(word: str) -> None:
-    """Refuse a secret on the command line (`ps` shows it to everybody); never repeats the value."""
-    match = _OVERRIDE.fullmatch(word)
-    key, value = (match["key"], match["value"] or "") if match else (word, "")
-    name = key.rpartition(".")[2].partition("@")[0]
-    if _SECRET_NAME.search(key) and not name.endswith("_env"):
-        raise ConfigError(f"{key} looks like a secret: put it in the environment, never on the command line")
-    looked_up = _ENV_LOOKUP.search(value)
-    if looked_up and _SECRET_NAME.search(looked_up[1]):
-        raise ConfigError(f"{key} would copy the secret {looked_up[1]} into the settings: give its name")
-    if _SECRET_VALUE.search(value):
-        raise ConfigError(f"{key}=(hidden) looks like a secret: put it in the environment")
 
 
 def _help_text() -> str:
@@ -204,8 +217,8 @@ options:
   --help, --version
 
 environment: BANKROLL, MAX_EXPOSURE_FRAC, DAILY_LOSS_HALT, WEEKLY_LOSS_HALT.
-exit codes: 0 done, 1 failed, 2 wrong command line or setting, 4 orders may be open, 70 internal contradiction,
-            130 interrupted."""
+exit codes: 0 done, 1 failed, 2 wrong command line or setting, 3 no running daemon, 4 orders may be open,
+            70 internal contradiction, 130 interrupted."""
 
 
 def _compose(request: _Request) -> "Composition":
@@ -233,7 +246,9 @@ def _run(config: Config) -> int:
     import uvloop
 
     from polybot import daemon
+    from polybot.credentials.process import harden_process
 
+    harden_process()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code: int = runner.run(daemon.run(config))
         return code
@@ -241,7 +256,7 @@ def _run(config: Config) -> int:
 
 def _sim(config: Config) -> int:
     """Serve the embedded venue alone."""
-    from polybot.sim.process import serve_main
+    from polybot.sim.child import serve_main
 
     code: int = serve_main(config)
     return code
@@ -275,11 +290,60 @@ def _venue_check(config: Config) -> int:
     return venue_check.run(config)
 
 
+def _control(verb: str) -> Callable[[Config], int]:
+    """One command of the control socket."""
+
+    def ask(config: Config) -> int:
+        from polybot.control import client
+
+        code: int = client.run(config, verb)
+        return code
+
+    return ask
+
+
+def _wallet(config: Config) -> int:
+    """Show the account, or carry out one confirmed transaction."""
+    from polybot.credentials.process import harden_process
+    from polybot.wallet import command
+
+    harden_process()
+    code: int = asyncio.run(command.run(config))
+    return code
+
+
+def _record(config: Config) -> int:
+    """Record live feeds on tapes."""
+    import uvloop
+
+    from polybot.tape import record
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code: int = runner.run(record.run(config))
+        return code
+
+
+def _import(config: Config) -> int:
+    """Turn recordings made elsewhere into tapes."""
+    from polybot.tape.importers import import_configured
+
+    code: int = import_configured(config)
+    return code
+
+
 _COMMANDS: Mapping[str, _Command] = {
     "run": _Command("trade window after window: discover, connect, trade, settle, repeat", _run),
+    "status": _Command("running daemon: what it does, holds and waits for (control.json=true)", _control("status")),
+    "halt": _Command("running daemon: no new orders, cancel what rests; kept over a restart", _control("halt")),
+    "resume": _Command("running daemon: lift a manual halt", _control("resume")),
+    "flatten": _Command("running daemon: halt, cancel all, sell what is held", _control("flatten")),
+    "kill": _Command("running daemon: halt, cancel all, stop; a restart stays halted", _control("kill")),
     "sim": _Command("serve the embedded venue alone on loopback", _sim),
+    "record": _Command("live feeds to tapes, without trading (cycles=3: three windows of each interval)", _record),
+    "import": _Command("recordings made elsewhere to tapes (source=FILE or FOLDER)", _import),
     "campaign": _Command("play many seeded windows in virtual time and judge every strategy", _campaign),
     "fit": _Command("fit the volatility's numbers on recorded data (research.data_dir)", _fit),
     "score": _Command("judge the forecasts on recorded data nothing was fitted on (research.data_dir)", _score),
+    "wallet": _Command("show balances; with action=approve, redeem or merge: one confirmed transaction", _wallet),
     "venue-check": _Command("hold the embedded venue against the recorded market", _venue_check),
 }

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from polybot.config import Config, config_from_mapping
 from polybot.config_files import conf_dir, list_choices
 from polybot.config_schema import did_you_mean
+from polybot.config_secrets import refuse_secret_settings
 from polybot.errors import ConfigError
 
 __all__ = ["ENVIRONMENT", "Composition"]
@@ -45,13 +46,15 @@ class Composition:
         return OmegaConf.to_yaml(self._node, resolve=resolve)
 
     def config(self) -> Config:
-        """Resolve, check and build; raises ConfigError."""
+        """Resolve, check and build; raises ConfigError, for a secret before anything of it is shown."""
+        refuse_secret_settings(OmegaConf.to_container(self._node, resolve=False))
         try:
             mapping = OmegaConf.to_container(self._node, resolve=True)
         except OmegaConfBaseException as error:
             key = getattr(error, "full_key", None) or "a setting"
             raise ConfigError(f"{key} cannot be resolved: {_first_line(error)}{_environment()}") from None
         assert isinstance(mapping, dict)
+        refuse_secret_settings(mapping)
         return config_from_mapping({str(key): value for key, value in mapping.items()})
 
     def _compose(self) -> Any:

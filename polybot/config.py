@@ -12,15 +12,30 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from polybot.config_campaign import CampaignConfig
+from polybot.config_control import ControlConfig
 from polybot.config_cross import CrossTimeframeParams, choose_observed
+from polybot.config_faults import FaultConfig
+from polybot.config_paper import PaperConfig
+from polybot.config_record import RecordConfig
 from polybot.config_research import ResearchConfig
-from polybot.config_schema import build, did_you_mean, env_name, matching, ranged, replace_keys, to_mapping
+from polybot.config_schema import (
+    build,
+    did_you_mean,
+    env_name,
+    matching,
+    ranged,
+    replace_keys,
+    secret_file,
+    to_mapping,
+)
 from polybot.config_sim import WorldConfig
 from polybot.config_strategy import BUILTIN_PARAMS, DEFAULT_STRATEGIES
 from polybot.config_vol import VolConfig
+from polybot.config_wallet import WalletConfig
 from polybot.errors import ConfigError
 
 __all__ = [
+    "LIVE_PHRASE",
     "AssetConfig",
     "BasisConfig",
     "Config",
@@ -29,8 +44,10 @@ __all__ = [
     "FeedsConfig",
     "GatewayConfig",
     "IntervalConfig",
+    "JournalConfig",
     "ModeConfig",
     "ModelConfig",
+    "PaperConfig",
     "ResearchConfig",
     "RiskConfig",
     "RunConfig",
@@ -39,6 +56,7 @@ __all__ = [
     "TelemetryConfig",
     "VenueConfig",
     "VolConfig",
+    "WalletConfig",
     "config_from_mapping",
     "config_to_mapping",
     "default_config",
@@ -47,6 +65,8 @@ __all__ = [
 
 _DURATIONS_S = {"5m": 300, "15m": 900, "1h": 3_600, "4h": 14_400}
 _WS_KEYS = ("rtds_url", "polybolt_url")
+# What venue.confirm_live must say before an order may be real.
+LIVE_PHRASE = "real-money"
 
 # Checked and made like a user's own strategy, because that is what it shows.
 _EXAMPLE = "polybot.strategies.example.Example"
@@ -64,6 +84,12 @@ _LIMITS_STANDARD = {
     "lp_extreme": (0.02, 0.05, 2_000, 10),
     "cross_timeframe": (0.005, 0.02, 2_000, 10),
 }
+
+
+def _confirmation(default: str) -> Any:
+    """Make the field that must hold the phrase for real orders."""
+    allowed = f"{LIVE_PHRASE}, or empty"
+    return matching(default, f"|{LIVE_PHRASE}", allowed, only="polymarket")
 
 
 def _address(default: str) -> Any:
@@ -125,10 +151,15 @@ class VenueConfig:
     geoblock_url: str = ""
     spot_ws_urls: tuple[str, ...] = ()
     spot_rest_urls: tuple[str, ...] = ()
-    private_key_env: str = env_name("")  # name of the variable; "" = a throwaway key made at start
+    private_key_env: str = env_name("")  # name of the variable; "" and no file = the venue's own test account
+    private_key_file: str = secret_file()  # 0600: the key, or an encrypted keystore
+    keystore_password_env: str = env_name("")
     funder_env: str = env_name("")
     sig_type_env: str = env_name("")
-    confirm_live: bool = field(default=False, metadata={"only": "polymarket"})
+    api_key_env: str = env_name("")  # the three of the API key; none given: derived by the private key
+    api_secret_env: str = env_name("")
+    api_passphrase_env: str = env_name("")
+    confirm_live: str = _confirmation("")
     speed: float = ranged(1.0, 1.0, 1_000.0, only="sim")  # venue seconds per wall second
     seed: int = ranged(1, 0, 2**53, only="sim")
     makers: Literal["instant", "lagged", "slow"] = field(default="lagged", metadata={"only": "sim"})
@@ -137,6 +168,9 @@ class VenueConfig:
     attach: str = field(default="", metadata={"only": "sim"})  # join a venue already running
     balance_usd: float = ranged(1_000.0, 0.0, 1e9, only="sim")
     lead_s: float = ranged(40.0, 1.0, 3_600.0, only="sim")  # a fresh venue starts so long before a window
+    faults: Literal["none", "light", "storm"] = field(default="none", metadata={"only": "sim"})
+    fault_seed: int = ranged(1, 0, 2**53, only="sim")  # same seed, same faults
+    fault: FaultConfig = field(default_factory=FaultConfig, metadata={"only": "sim"})
     world: WorldConfig = field(default_factory=WorldConfig, metadata={"only": "sim"})
 
 
@@ -303,6 +337,8 @@ class GatewayConfig:
     max_pages: int = ranged(100, 1, 10_000)
     geoblock_s: float = ranged(600.0, 10.0, 86_400.0)
     skew_stop_ms: int = ranged(1_000, 1, 60_000)
+    decision_max_ms: int = ranged(500, 1, 60_000)  # wall, from an order's cause to its first byte
+    strangers: Literal["cancel", "halt"] = "cancel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,12 +356,23 @@ class TelemetryConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JournalConfig:
+    """The money journal and the SQLite ledger that follows it."""
+
+    sync_ms: int = ranged(50, 5, 1_000)  # wall; a record is on disk so soon after it was written
+    preallocate_mb: int = ranged(64, 4, 1_024)
+    reserve_mb: int = ranged(1, 1, 64)  # kept for orders already sent when the disk is full
+    ledger_ms: int = ranged(250, 10, 60_000)  # wall; between two looks of the ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
     """This run."""
 
     markets: int = ranged(0, 0, 1_000_000)  # windows to trade; 0 = endless
-    state_dir: str = "state"  # results and halts that must survive a restart
+    state_dir: str = "state"  # the money journal of every account
     resume: bool = False  # lift the manual halt an earlier run left
+    accept_damage: bool = False  # start although the journal is damaged, with what is sound in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,9 +390,14 @@ class Config:
     feeds: FeedsConfig = field(default_factory=FeedsConfig)
     gateway: GatewayConfig = field(default_factory=GatewayConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
+    journal: JournalConfig = field(default_factory=JournalConfig)
+    record: RecordConfig = field(default_factory=RecordConfig)
     research: ResearchConfig = field(default_factory=ResearchConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    wallet: WalletConfig = field(default_factory=WalletConfig)
     campaign: CampaignConfig = field(default_factory=CampaignConfig)
+    control: ControlConfig = field(default_factory=ControlConfig)
+    paper: PaperConfig = field(default_factory=PaperConfig)
 
 
 def default_config(**overrides: Any) -> Config:
@@ -429,7 +481,7 @@ def _build_strategy(path: str, mapping: Any) -> StrategyConfig:
 def _check_together(config: Config) -> None:
     """Check what one field alone cannot show; raises ConfigError."""
     _check_interval(config)
-    _check_venue(config.venue, config.mode)
+    _check_venue(config.venue)
     _check_limits(config)
     for name in _DURATIONS_S:
         if name not in config.engine.observe_rules:
@@ -461,14 +513,9 @@ def _check_interval(config: Config) -> None:
         raise ConfigError(f"asset={asset.name} has no interval={interval.name}: offered are {offered}")
 
 
-def _check_venue(venue: VenueConfig, mode: ModeConfig) -> None:
+def _check_venue(venue: VenueConfig) -> None:
     if venue.name != "polymarket":
         return
-    if mode.name == "live" and not venue.confirm_live:
-        raise ConfigError(
-            "venue=polymarket mode=live would place real orders: "
-            "add venue.confirm_live=true, or use mode=paper"
-        )
     urls = {
         "clob_url": venue.clob_url,
         "gamma_url": venue.gamma_url,

@@ -23,6 +23,7 @@ __all__ = [
     "matching",
     "ranged",
     "replace_keys",
+    "secret_file",
     "to_mapping",
 ]
 
@@ -49,6 +50,11 @@ def env_name(default: str) -> Any:
     """Make a field that holds the NAME of an environment variable; its value is never shown."""
     allowed = "the NAME of an environment variable (A-Z, 0-9, _), never the secret itself"
     return matching(default, r"|[A-Z][A-Z0-9_]{1,63}", allowed, hidden=True)
+
+
+def secret_file() -> Any:
+    """Make a field that holds the path of a secret's file ("": none); what is no path is never shown."""
+    return matching("", r"|[/~.].*", "a path that starts with / or ~ or .", hidden=True)
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

@@ -6,18 +6,22 @@ Theory of operation (each step starts the next; a refusal ends the window, never
 
 Windows overlap: settlement of one runs while the next trades.  The strike comes from the market's own
 resolution source or the market is not traded; the booked outcome comes from the venue alone, our own oracle
-record only marks.  Called by polybot.trader, one task per window.
+record only marks.  A window that the last process left is gone on with where it stood: traded to its end, or
+only settled.  Called by polybot.trader, one task per window.
 """
 
 import asyncio
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from polybot import crashpoints
 from polybot._fast.event import EventKind
 from polybot._fast.pricing import winner
 from polybot.errors import MarketRefused, SigningError, VenueError
 from polybot.feeds.polymarket import MarketFeed
-from polybot.following import JOIN_MARGIN_S, discover, witness
+from polybot.following import JOIN_MARGIN_S, discover, strike_of_running, witness
+from polybot.journal.recovery import RecoveredMarket
 from polybot.market.resolution import OutcomeUnknown, Strike, StrikeCapture, kline_strike
 from polybot.market.spec import MarketSpec
 from polybot.market.window import Window, slug
@@ -38,7 +42,9 @@ ORDERS_PER_MARKET = 100_000  # order_seq space of one market
 class WindowCycle:
     """One market's life; `index` and `feed` exist once it is joined."""
 
-    def __init__(self, trader: "Trader", window: Window) -> None:
+    def __init__(self, trader: "Trader", window: Window, recovered: RecoveredMarket | None = None) -> None:
+        """`recovered` is what the last process left of this window; the engine has it already."""
+        self._recovered = recovered
         self._trader = trader
         self._window = window
         self._clock = trader.clock
@@ -51,6 +57,9 @@ class WindowCycle:
 
     async def run(self) -> None:
         """Live the window; returns when it is settled or refused."""
+        if self._recovered is not None:
+            await self._go_on(self._recovered)
+            return
         try:
             rule = self._trader.config.interval.rule_expected
             spec = await discover(self._trader, self._window, rule=rule, until_ns=self._window.end_ns)
@@ -58,12 +67,17 @@ class WindowCycle:
         except (MarketRefused, SigningError, VenueError) as error:
             self._refuse(getattr(error, "code", type(error).__name__), str(error))
             return
+        await self._settle(spec, index, await self._live(spec, index, None))
+
+    async def _live(self, spec: MarketSpec, index: int, strike: Strike | None) -> Strike | None:
+        """From the join to the end of the window; returns the strike, known before or captured."""
         async with asyncio.TaskGroup() as group:
             assert self.feed is not None
             socket = group.create_task(self._trader.wires.drive(self.feed, 0.0))
             check = group.create_task(witness(self._trader, spec, index, self.feed))
             try:
-                strike = await self._find_strike(spec, index)
+                if strike is None:
+                    strike = await self._find_strike(spec, index)
                 await self._trader.sleep_until(spec.end_ns)
                 self._trader.tell(EventKind.EV_MARKET_CLOSE, market=index)
                 await self._mark(spec, index, strike)
@@ -71,7 +85,42 @@ class WindowCycle:
                 socket.cancel()
                 check.cancel()
                 self._trader.tally.remove("market", self.feed.counters)
+        return strike
+
+    async def _go_on(self, recovered: RecoveredMarket) -> None:
+        """Take up a window of the last process: trade it to its end when it still runs, then settle it."""
+        trader, spec, index = self._trader, recovered.opened.spec, recovered.opened.index
+        self.index = index
+        trader.register_at(index, self)
+        trader.inbox.market_opened(index, spec, now_ns=self._clock.now_ns(), is_resumed=True)
+        for order in recovered.orders.values():
+            trader.inbox.order_hash(order.intent.order_seq, order.intent.order_id)
+        strike = self._known_strike(index)
+        is_ours = (spec.asset, spec.interval) == (trader.config.asset.name, trader.config.interval.name)
+        if is_ours and not recovered.is_closed and self._clock.now_ns() < spec.end_ns:
+            self._attach(spec, index)
+            strike = await self._live(spec, index, strike)
+        else:
+            if not recovered.is_closed:
+                trader.tell(EventKind.EV_MARKET_CLOSE, market=index)
+            await trader.sleep_until(spec.end_ns)
         await self._settle(spec, index, strike)
+
+    def _known_strike(self, index: int) -> Strike | None:
+        """The strike the journal gave the engine, told to telemetry too."""
+        market = self._trader.engine.markets[index]
+        if math.isnan(market.strike):
+            return None
+        self._trader.inbox.strike_captured(
+            index,
+            market.strike,
+            source=market.strike_source,
+            stamp_ns=market.strike_stamp_ns,
+            now_ns=self._clock.now_ns(),
+        )
+        return Strike(
+            market.strike, market.strike_source, market.strike_stamp_ns, variance=market.strike_var
+        )
 
     def on_oracle_tick(
         self, kind: int, value: float, venue_ns: int, recv_ns: int, *, window_s: int, sequenced: bool
@@ -87,12 +136,20 @@ class WindowCycle:
 
     async def _join(self, spec: MarketSpec) -> int:
         trader, engine = self._trader, self._trader.config.engine
-        await self._trader.sleep_until(spec.start_ns - int((engine.join_early_s + JOIN_MARGIN_S) * NS))
+        await trader.sleep_until(spec.start_ns - int((engine.join_early_s + JOIN_MARGIN_S) * NS))
         index = trader.register(self)
         self.index = index
+        order_seq_base = spec.start_ns // NS * ORDERS_PER_MARKET
         trader.gateway.register_market(index, spec)
-        trader.engine.open_market(index, spec, order_seq_base=spec.start_ns // NS * ORDERS_PER_MARKET)
+        trader.recorder.market_open(index, spec, order_seq_base=order_seq_base)
+        trader.engine.open_market(index, spec, order_seq_base=order_seq_base)
         trader.inbox.market_opened(index, spec, now_ns=self._clock.now_ns())
+        self._attach(spec, index)
+        return index
+
+    def _attach(self, spec: MarketSpec, index: int) -> None:
+        """What listens to this window: the captures of its ends, the feed of its book."""
+        trader = self._trader
         strike_sd = trader.config.model.strike_sd_bps * 1e-4
         self._opening = StrikeCapture(spec, strike_sd=strike_sd)
         self._closing = StrikeCapture(_at_end(spec))
@@ -101,7 +158,6 @@ class WindowCycle:
         )
         self.feed.add_market(index, spec)
         trader.tally.add("market", self.feed.counters)
-        return index
 
     def _refuse(self, code: str, detail: str) -> None:
         trader = self._trader
@@ -128,6 +184,8 @@ class WindowCycle:
                 )
             else:
                 strike = await self._capture(self._opening, wait_s)
+                if strike is None and self._recovered is not None:
+                    strike = await strike_of_running(trader, spec)  # its tick may have come while nobody listened
         except VenueError as error:
             trader.notice("ERROR", f"{spec.slug}: {error}")
         if strike is None:
@@ -179,12 +237,17 @@ class WindowCycle:
     async def _settle(self, spec: MarketSpec, index: int, strike: Strike | None) -> None:
         """Book the venue's outcome once every order of ours has had its last word."""
         trader = self._trader
-        outcome = await self._wait_for_outcome(spec)
+        market = trader.engine.markets[index]
+        outcome = market.outcome if market.settled else await self._wait_for_outcome(spec)
         if outcome is None:
             return
         await self._wait_for_last_words(index, CONFIRM_WAIT_S)
         trader.inbox.outcome_known(index, outcome, source="venue", now_ns=self._clock.now_ns())
-        trader.tell(EventKind.EV_OUTCOME, market=index, outcome=outcome)
+        if not market.settled:  # else the last process booked it
+            trader.tell(EventKind.EV_OUTCOME, market=index, outcome=outcome)
+            trader.gateway.on_outcome(index, outcome)
+        trader.recorder.settled()
+        crashpoints.reach("mid_settle")
         if strike is not None:
             await self._verify(spec, index, strike)
         await self._wait_for_last_words(index, trader.config.engine.outcome_wait_s)
@@ -247,6 +310,7 @@ class WindowCycle:
         trader.inbox.market_finished(index, now_ns=self._clock.now_ns())
         trader.gateway.forget_market(index)
         trader.engine.drop_market(index)
+        trader.recorder.market_drop(index)
 
 
 def _at_end(spec: MarketSpec) -> MarketSpec:

@@ -2,7 +2,7 @@
 
 Owns start and end: the embedded venue's process (venue=sim), the account's key, the telemetry thread, SIGINT
 and SIGTERM, the end summary and the exit code.  Close order: feeds and engine (inside the trader), gateway,
-telemetry, venue process.  Called by polybot.cli.
+telemetry, journal and ledger, venue process.  Called by polybot.cli.
 
 Exit codes: 0 done, 1 failed or refused by the venue, 4 stopped with orders that may still be open,
 70 our own state contradicts itself.
@@ -10,11 +10,11 @@ Exit codes: 0 done, 1 failed or refused by the venue, 4 stopped with orders that
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,21 @@ from loguru import logger
 
 from polybot import __version__
 from polybot._fast.ring import CommandRing
+from polybot.account import Account, check_live, forget_secrets, lent_account, open_account
+from polybot.books import Books
 from polybot.clock import Clock, wall_clock
 from polybot.config import Config, FeedsConfig
+from polybot.control.address import check_no_kill_file
+from polybot.control.serving import controlled
+from polybot.control.signals import StopSignals
 from polybot.errors import ConfigError, InvariantBroken, PolybotError, VenueError
 from polybot.feeds.connection import Connection
-from polybot.gateway.http import AiohttpClient
-from polybot.gateway.signer import Signer, parse_private_key
-from polybot.journal.lock import AccountLock
-from polybot.latches import LossFile
-from polybot.sim.checker import compare, count_rows
+from polybot.gateway.http import LaneClient
+from polybot.paper.gateway import PaperGateway
+from polybot.paper.ledger import PAPER_ACCOUNT, PaperLedger
+from polybot.sim.checker import compare_rows, count_rows
+from polybot.sim.ledger import read_ledger
+from polybot.sim.ledger_view import own_rows
 from polybot.sim.process import SimInfo, SimProcess, fetch_info
 from polybot.telemetry.banner import banner_lines
 from polybot.telemetry.console import Console
@@ -58,27 +64,48 @@ class _Place:
 
     config: Config
     clock: Clock
-    signer: Signer
+    account: Account | None  # None: mode=paper
     session: str
     sim: SimProcess | None = None
     ledger_path: Path | None = None
     facts: tuple[str, ...] = ()
+    paper: PaperLedger | None = None
+
+    @property
+    def owner(self) -> str:
+        """What journal, lock and control socket call the account."""
+        if self.paper is not None:
+            return self.paper.account
+        assert self.account is not None, "real orders without an account"
+        return self.account.signer.address
 
 
 async def run(config: Config) -> int:
     """Trade as configured until done or told to stop; returns the exit code."""
-    _check_supported(config)
+    with StopSignals() as signals:
+        try:
+            return await _run(config, signals)
+        except asyncio.CancelledError:
+            if not signals.was_early:
+                raise
+            sys.stderr.write("polybot: stopped before it began to trade\n")
+            return EXIT_OK
+
+
+async def _run(config: Config, signals: StopSignals) -> int:
+    config = _apart(config)
+    check_no_kill_file(Path(config.run.state_dir))
+    redactor = Redactor()
+    account = _open_account(config, redactor)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     out_dir = Path(config.telemetry.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    redactor = Redactor()
-    logs = configure_logging(config.telemetry, redactor, stderr=sys.stderr)
-    http = AiohttpClient(config.gateway)
-    await http.open()
+    logs = configure_logging(config.telemetry, redactor, stderr=sys.stderr, tag=_tag(config))
+    http = LaneClient(config.gateway)
     place: _Place | None = None
     try:
-        place = await _find_place(config, http, redactor, out_dir)
-        return await _trade(place, http, redactor)
+        place = await _find_place(config, http, redactor, out_dir, account=account)
+        return await _trade(place, http, redactor, signals)
     except VenueError as error:
         sys.stderr.write(f"polybot: the venue refused this run: {error}\n")
         return EXIT_FAILED
@@ -89,43 +116,86 @@ async def run(config: Config) -> int:
         logs.close()
 
 
-def _check_supported(config: Config) -> None:
-    """Refuse what this version cannot do truthfully."""
+def _apart(config: Config) -> Config:
+    """Keep what paper writes in a folder of its own: nobody shall take its results for real ones."""
+    if config.mode.name != "paper":
+        return config
+    out_dir = str(Path(config.telemetry.out_dir) / "paper")
+    return replace(config, telemetry=replace(config.telemetry, out_dir=out_dir))
+
+
+def _tag(config: Config) -> str:
+    """What every line of console and log begins with."""
+    return "PAPER " if config.mode.name == "paper" else ""
+
+
+def _open_account(config: Config, redactor: Redactor) -> Account | None:
+    """The operator's account (None: the embedded venue lends one), after which no secret is in the environment.
+
+    Raises ConfigError for an account that is not given rightly, and for real orders.
+    """
     if config.mode.name == "paper":
-        raise ConfigError(
-            "mode=paper is not allowed: simulated fills are not built yet; use venue=sim mode=live"
-        )
+        forget_secrets(redactor.register)
+        return None
+    try:
+        account = open_account(config.venue, redactor.register)
+    except ConfigError as error:
+        check_live(config, None, str(error))
+        raise
+    check_live(config, account)
+    return account
+
+
+async def _find_place(
+    config: Config, http: LaneClient, redactor: Redactor, out_dir: Path, *, account: Account | None
+) -> _Place:
+    """Start the embedded venue, or join the one named by venue.attach; the real venue needs neither."""
+    address = account.signer.address if account is not None else ""
     if config.venue.name != "sim":
-        raise ConfigError(
-            f"venue={config.venue.name} is not allowed: real orders need a passing doctor and a journal, "
-            "which are not built yet; use venue=sim"
-        )
-
-
-async def _find_place(config: Config, http: AiohttpClient, redactor: Redactor, out_dir: Path) -> _Place:
-    """Start the embedded venue, or join the one named by venue.attach."""
+        return _with_paper(_Place(config, wall_clock(), account, session=config.venue.name))
     if config.venue.attach:
-        info = await fetch_info(http, config.venue.attach)
-        return _place_at(config, info, redactor)
+        info = await fetch_info(http, config.venue.attach, address=address)
+        return _place_at(config, info, redactor, account)
     folder = out_dir / "sim"
     folder.mkdir(parents=True, exist_ok=True)
-    started = datetime.fromtimestamp(wall_clock().now_ns() / 1e9, UTC)
-    stem = f"{started:%Y%m%d-%H%M%S}-{os.getpid()}"
+    stem = _stem()
     ledger_path = folder / f"{stem}.ledger"
     sim = await SimProcess.start(config, ledger_path=ledger_path, log_path=folder / f"{stem}.log")
-    place = _place_at(config, sim.info, redactor)
+    try:
+        info = await fetch_info(http, sim.info.urls["sim_url"], address=address) if address else sim.info
+    except BaseException:
+        await sim.stop()
+        raise
+    place = _place_at(config, info, redactor, account)
     place.sim, place.ledger_path = sim, ledger_path
     return place
 
 
-def _place_at(config: Config, info: SimInfo, redactor: Redactor) -> _Place:
-    redactor.register(info.private_key)
+def _place_at(config: Config, info: SimInfo, redactor: Redactor, account: Account | None) -> _Place:
     venue = replace(info.venue(config.venue), makers=info.facts["makers"], seed=info.facts["seed"])
-    signer = Signer(parse_private_key(info.private_key), venue)
+    if account is None:  # paper has none, and the key that lies in the facts must not be shown all the same
+        lent = lent_account(info.private_key, venue, redactor.register)
+        account = None if config.mode.name == "paper" else lent
     facts = tuple(f"{name.replace('_', ' ')}: {info.facts[name]}" for name in ("spot", "oracle_history"))
     feeds = _patient(config.feeds, venue.speed)
     config = replace(config, venue=venue, feeds=feeds)
-    return _Place(config, info.clock(), signer, session=info.session_id, facts=facts)
+    return _with_paper(_Place(config, info.clock(), account, session=info.session_id, facts=facts))
+
+
+def _with_paper(place: _Place) -> _Place:
+    """With mode=paper: books of its own and a session that no other process has."""
+    if place.config.mode.name == "paper":
+        stem = _stem()
+        place.session = f"paper-{stem}"
+        path = Path(place.config.telemetry.out_dir) / "ledger" / f"{stem}.ledger"
+        place.paper = PaperLedger(account=PAPER_ACCOUNT, session=place.session, path=path)
+    return place
+
+
+def _stem() -> str:
+    """A name for the files of one process: its start and its id."""
+    started = datetime.fromtimestamp(wall_clock().now_ns() / 1e9, UTC)
+    return f"{started:%Y%m%d-%H%M%S}-{os.getpid()}"
 
 
 def _patient(feeds: FeedsConfig, speed: float) -> FeedsConfig:
@@ -140,39 +210,75 @@ def _patient(feeds: FeedsConfig, speed: float) -> FeedsConfig:
     )
 
 
-async def _trade(place: _Place, http: AiohttpClient, redactor: Redactor) -> int:
-    """Hold the account while it trades: two daemons would write over each other's results and halts.
+async def _trade(place: _Place, http: LaneClient, redactor: Redactor, signals: StopSignals) -> int:
+    """Recover from this account's journal and trade; it is held until the end.
 
-    A venue that ends with this process is nobody else's.  Raises AlreadyRunning naming the other process.
+    Raises AlreadyRunning naming the other process that trades this account, StateDamaged and JournalError.
     """
-    if place.sim is not None:
-        return await _trade_alone(place, http, redactor)
-    folder = Path(place.config.run.state_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = AccountLock(folder, f"{place.signer.address}-{place.session}")
-    try:
-        return await _trade_alone(place, http, redactor)
-    finally:
-        lock.release()
-
-
-async def _trade_alone(place: _Place, http: AiohttpClient, redactor: Redactor) -> int:
     config, clock = place.config, place.clock
+    books = Books.open(
+        config,
+        clock,
+        state_dir=_state_dir(place),
+        account=place.owner,
+        session=place.session,
+        on_ledger_error=_log_ledger_error,
+    )
     inbox = TelemetryInbox(CommandRing(config.telemetry.queue_records))
     trader = Trader(
         config,
         clock,
-        Wires(http=http, drive=_driver(clock, config.feeds, inbox), off_loop=asyncio.to_thread),
-        signer=place.signer,
+        Wires(
+            http=http,
+            drive=_driver(clock, config.feeds, inbox),
+            login=None if place.account is None else place.account.login,
+        ),
+        signer=None if place.account is None else place.account.signer,
         inbox=inbox,
-        losses=_losses(place),
+        journal=books.journal,
+        make_gateway=None if place.paper is None else partial(PaperGateway, config=config, ledger=place.paper),
     )
+    signals.attach(trader)
+    console = _open_console(place, redactor)
+    writer = trader.build_writer(console, redactor.scrub, on_error=_log_telemetry_error)
+    thread = TelemetryThread(
+        writer, on_error=_log_telemetry_error, every_s=config.telemetry.flush_ms / 1000.0
+    )
+    is_checked = place.ledger_path is not None or place.paper is not None
+    before = count_rows(Path(config.telemetry.out_dir)) if is_checked else {}  # a long history takes its time
+    thread.start()
+    books.start()
+    code, open_orders = EXIT_FAILED, None
+    try:
+        async with controlled(
+            trader, account=place.owner, session=place.session, journal=books.journal
+        ):
+            code, summary = await _run_until_told(trader)
+        open_orders = len(trader.gateway.open_order_seqs()) if code == EXIT_OK else None
+    finally:
+        thread.stop()
+        trouble = books.close(open_orders=open_orders)
+        if trouble:
+            sys.stderr.write(f"polybot: the journal did not end in order: {trouble}\n")
+            code = code or EXIT_FAILED
+    if place.sim is not None:
+        await place.sim.stop()
+    if is_checked:
+        equal = _check_ledger(place, books, console, before)
+        code = code or (EXIT_OK if equal else EXIT_FAILED)
+    return EXIT_ORDERS_OPEN if summary.orders_may_be_open else code
+
+
+def _open_console(place: _Place, redactor: Redactor) -> Console:
+    """The operator's screen, with what is traded and where on it."""
+    config = place.config
     console = Console(
         sys.stdout,
         mode=config.telemetry.console,
         environ=os.environ,
         scrub=redactor.scrub,
         refresh_ms=config.telemetry.console_refresh_ms,
+        tag=_tag(config),
     )
     console.plain(
         banner_lines(
@@ -186,42 +292,18 @@ async def _trade_alone(place: _Place, http: AiohttpClient, redactor: Redactor) -
         )
     )
     console.plain(place.facts)
-    writer = trader.build_writer(console, redactor.scrub, on_error=_log_telemetry_error)
-    thread = TelemetryThread(
-        writer, on_error=_log_telemetry_error, every_s=config.telemetry.flush_ms / 1000.0
-    )
-    before = count_rows(Path(config.telemetry.out_dir))
-    thread.start()
-    try:
-        code, summary = await _run_until_told(trader)
-    finally:
-        thread.stop()
-    if place.ledger_path is not None and place.sim is not None:
-        await place.sim.stop()
-        equal = _check_ledger(place.ledger_path, Path(config.telemetry.out_dir), console, before)
-        code = code or (EXIT_OK if equal else EXIT_FAILED)
-    return EXIT_ORDERS_OPEN if summary.orders_may_be_open else code
+    return console
 
 
-def _losses(place: _Place) -> LossFile | None:
-    """Where results and halts of this account survive; nobody meets a venue again that ends with this process."""
-    if place.sim is not None:
-        return None
-    return LossFile(Path(place.config.run.state_dir), account=place.signer.address, session=place.session)
+def _state_dir(place: _Place) -> Path:
+    """Where the journals live; nobody meets a venue again that ends with this process: its own lies beside its log."""
+    if place.ledger_path is not None:
+        return place.ledger_path.with_suffix(".state")
+    return Path(place.config.run.state_dir)
 
 
 async def _run_until_told(trader: Trader) -> tuple[int, RunSummary]:
-    """Run the trader with SIGINT and SIGTERM wired: the first stops it in order, the second at once."""
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        if trader.stopping:
-            os._exit(EXIT_INTERRUPTED)
-        trader.notice("WARNING", "stopping: no new orders, cancelling what rests (again: exit at once)")
-        trader.stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
+    """Run the trader to its end, whoever asks for it; what went wrong goes to stderr and into the exit code."""
     code = EXIT_OK
     try:
         await trader.run()
@@ -231,9 +313,6 @@ async def _run_until_told(trader: Trader) -> tuple[int, RunSummary]:
     except* PolybotError as errors:
         sys.stderr.write(f"polybot: stopped: {_first_text(errors)}\n")
         code = code or EXIT_FAILED
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
     return code, trader.summary
 
 
@@ -258,8 +337,23 @@ def _log_telemetry_error(error: Exception) -> None:
     logger.error("telemetry failed error={}", f"{type(error).__name__}: {error}")
 
 
-def _check_ledger(ledger_path: Path, out_dir: Path, console: Console, before: Mapping[Path, int]) -> bool:
-    """After the run: does the venue's own ledger say what our files say?"""
-    report = compare(ledger_path, out_dir, before=before)
-    console.plain(["", "venue's own ledger against our books:", *report.text().splitlines()])
-    return report.is_ok
+def _log_ledger_error(text: str) -> None:
+    logger.warning("ledger {}", text)
+
+
+def _check_ledger(place: _Place, books: Books, console: Console, before: Mapping[Path, int]) -> bool:
+    """After the run: does the venue's own ledger (paper's, with mode=paper) say what all our books say?"""
+    venue_rows = [] if place.ledger_path is None else read_ledger(place.ledger_path)
+    rows = venue_rows if place.paper is None else place.paper.rows()
+    whose = "venue's" if place.paper is None else "paper's"
+    report = compare_rows(rows, Path(place.config.telemetry.out_dir), account=place.owner, before=before)
+    money = books.compare(own_rows(rows), place.owner)
+    console.plain(["", f"{whose} own ledger against our books:", *report.text().splitlines()])
+    console.plain(["and against journal and SQLite ledger:", *money.text().splitlines()])
+    if place.paper is None:
+        return report.is_ok and money.is_ok
+    place.paper.close()
+    leaked = sum(row["k"] == "order" for row in venue_rows)
+    if place.ledger_path is not None:
+        console.plain([f"the embedded venue saw {leaked} orders of ours"])
+    return report.is_ok and money.is_ok and not leaked

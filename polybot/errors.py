@@ -6,10 +6,11 @@
     +-- MarketRefused        a market we must not trade (unknown rule, missing ids, ...)
     +-- SigningError         an order that cannot be signed as asked
     +-- VenueError           the venue answered and said no, or answered nonsense
-    |   +-- VenueUnavailable no answer: timeout, reset, refused connection
+    |   +-- VenueUnavailable no answer (timeout, reset); its kind NotSent: nothing had left
     +-- StateDamaged         a file of ours that cannot be what it claims: entries stay halted
+    +-- TapeError            a tape or a recording that cannot be read as what it should be
     +-- JournalError         the money journal took no record: nothing may be sent
-    +-- AlreadyRunning       another process trades this account
+    +-- AlreadyRunning, KillFileFound, NoDaemon     who may start, and whom a command may talk to
     +-- InvariantBroken      our own state contradicts itself: latch, cancel all, exit 70
 """
 
@@ -19,10 +20,14 @@ __all__ = [
     "DecodeError",
     "InvariantBroken",
     "JournalError",
+    "KillFileFound",
     "MarketRefused",
+    "NoDaemon",
+    "NotSent",
     "PolybotError",
     "SigningError",
     "StateDamaged",
+    "TapeError",
     "VenueError",
     "VenueUnavailable",
 ]
@@ -64,8 +69,16 @@ class VenueUnavailable(VenueError):
     """No answer at all: timeout, reset, refused connection. Says nothing about what happened."""
 
 
+class NotSent(VenueUnavailable):
+    """The request was given up before its first byte was written: the venue cannot know of it."""
+
+
 class StateDamaged(PolybotError):
     """A file of ours cannot be what it claims; the message names the file and what is wrong."""
+
+
+class TapeError(PolybotError):
+    """A tape, or a recording to be imported, that cannot be read; the message names file and offset or line."""
 
 
 class JournalError(PolybotError):
@@ -74,6 +87,14 @@ class JournalError(PolybotError):
 
 class AlreadyRunning(PolybotError):
     """Another process holds this account; the message names its process id and the lock file."""
+
+
+class KillFileFound(PolybotError):
+    """The kill file lies in the state folder; the message names it."""
+
+
+class NoDaemon(PolybotError):
+    """No running daemon fits what a control command was told; the message says what to do."""
 
 
 class InvariantBroken(PolybotError):

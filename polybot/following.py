@@ -7,10 +7,11 @@ Must not know what the window is followed for: polybot.cycle trades it, polybot.
 from typing import TYPE_CHECKING
 
 from polybot._fast.book import Book
-from polybot._fast.event import EventKind, FeedId, FeedState, Outcome, Side
+from polybot._fast.event import EventKind, FeedId, FeedState, Outcome, Side, StrikeSource
 from polybot.errors import InvariantBroken, MarketRefused, VenueError
 from polybot.feeds.polymarket import MarketFeed
 from polybot.market.discovery import RETRYABLE, NotListedYet
+from polybot.market.resolution import Strike
 from polybot.market.rest import BookLevels, MarketRest
 from polybot.market.spec import MarketSpec
 from polybot.market.window import Window, slug
@@ -18,7 +19,7 @@ from polybot.market.window import Window, slug
 if TYPE_CHECKING:
     from polybot.trader import Trader
 
-__all__ = ["JOIN_MARGIN_S", "discover", "is_contradiction", "witness"]
+__all__ = ["JOIN_MARGIN_S", "discover", "is_contradiction", "strike_of_running", "witness"]
 
 NS = 1_000_000_000
 # Connecting, subscribing and the first book take a moment: join so much earlier than promised.
@@ -58,6 +59,15 @@ async def discover(trader: "Trader", window: Window, *, rule: str, until_ns: int
             raise last
         await trader.clock.sleep(delay_s)
         delay_s = min(delay_s * 2.0, engine.discover_retry_max_s)
+
+
+async def strike_of_running(trader: "Trader", spec: MarketSpec) -> Strike | None:
+    """The strike of a window that runs already as the venue shows it, None when it does not; raises VenueError."""
+    rest = MarketRest(trader.wires.http, trader.config.venue)
+    for market in await rest.event(spec.slug) or ():
+        if market.condition_id == spec.condition_id and market.price_to_beat is not None:
+            return Strike(market.price_to_beat, StrikeSource.STRIKE_GAMMA, spec.start_ns)
+    return None
 
 
 async def witness(trader: "Trader", spec: MarketSpec, index: int, feed: MarketFeed) -> None:

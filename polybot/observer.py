@@ -16,13 +16,12 @@ import math
 from typing import TYPE_CHECKING
 
 from polybot._fast.cross_timeframe import look_at
-from polybot._fast.event import EventKind, StrikeSource
+from polybot._fast.event import EventKind
 from polybot.clock import Clock
 from polybot.errors import MarketRefused, VenueError
 from polybot.feeds.polymarket import MarketFeed
-from polybot.following import JOIN_MARGIN_S, discover, is_contradiction, witness
+from polybot.following import JOIN_MARGIN_S, discover, is_contradiction, strike_of_running, witness
 from polybot.market.resolution import Strike, StrikeCapture, kline_strike
-from polybot.market.rest import MarketRest
 from polybot.market.spec import MarketSpec
 from polybot.market.window import Window, window_at
 
@@ -145,6 +144,7 @@ class ObservedWindow:
         index = trader.register(self)
         self.index = index
         try:
+            trader.recorder.market_open(index, spec, order_seq_base=0, observed=True)
             trader.engine.open_market(index, spec, order_seq_base=0, observed=True)
             live[index] = self
             self._capture = StrikeCapture(spec, strike_sd=trader.config.model.strike_sd_bps * 1e-4)
@@ -165,6 +165,7 @@ class ObservedWindow:
             live.pop(index, None)
             if index in trader.engine.markets:
                 trader.engine.drop_market(index)
+                trader.recorder.market_drop(index)
             trader.unregister(index)
         return strike
 
@@ -212,12 +213,7 @@ class ObservedWindow:
         """Strike of a window that runs already: the candle's open, else the venue's own figure if it shows one."""
         if spec.rule == "candle":
             return await self._candle(spec, 0.0)
-        rest = MarketRest(self._trader.wires.http, self._trader.config.venue)
-        markets = await rest.event(spec.slug) or ()
-        for market in markets:
-            if market.condition_id == spec.condition_id and market.price_to_beat is not None:
-                return Strike(market.price_to_beat, StrikeSource.STRIKE_GAMMA, spec.start_ns)
-        return None
+        return await strike_of_running(self._trader, spec)
 
     async def _candle(self, spec: MarketSpec, wait_s: float) -> Strike | None:
         trader = self._trader

@@ -14,7 +14,7 @@ from polybot._fast.event import CommandBuffer, CommandKind, EventBuffer, EventKi
 from polybot.clock import Clock
 from polybot.telemetry.inbox import TelemetryInbox
 
-__all__ = ["CommandSink", "Runner"]
+__all__ = ["CommandSink", "MoneyLog", "Runner"]
 
 # Commands that leave the engine for the wire, and those meant for a market's feed.
 GATEWAY_ACTION = 1
@@ -40,6 +40,14 @@ class CommandSink(Protocol):
         ...
 
 
+class MoneyLog(Protocol):
+    """Where events that move money or truth are written before the engine sees them."""
+
+    def events(self, buffer: EventBuffer) -> None:
+        """Record those of the buffer that do; never raises for a disk."""
+        ...
+
+
 class Runner:
     """One engine with its outlets."""
 
@@ -51,6 +59,7 @@ class Runner:
         inbox: TelemetryInbox,
         gateway: CommandSink,
         on_feed_command: Callable[[int, int], None],
+        journal: MoneyLog | None = None,
     ) -> None:
         """`on_feed_command(kind, market)` gets CMD_REFETCH_TICK and CMD_RESYNC_BOOK."""
         self._engine = engine
@@ -58,6 +67,7 @@ class Runner:
         self._inbox = inbox
         self._gateway = gateway
         self._on_feed_command = on_feed_command
+        self._journal = journal
         self._waiting = EventBuffer()
         self._spare = EventBuffer()
         self._busy = False
@@ -89,12 +99,16 @@ class Runner:
     def _halt(self) -> None:
         self._spare.reset()
         self._spare.add(EventKind.EV_OPERATOR, recv_ns=self._clock.now_ns(), i=OperatorCode.OP_HALT)
+        if self._journal is not None:
+            self._journal.events(self._spare)
         self._engine.process(self._spare)
 
     def _step(self, events: EventBuffer) -> None:
         self._messages += 1
         timed = self._messages % SAMPLE_EVERY == 0
         decoded = self._clock.mono_ns()
+        if self._journal is not None:
+            self._journal.events(events)
         commands = self._engine.process(events)
         if not len(commands) and not timed:
             return

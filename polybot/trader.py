@@ -5,8 +5,7 @@ the gateway, and a task per window (polybot.cycle).  Gets its sockets as `Wires`
 on the network and in the virtual-time harness.  Must not know hydra, processes or signals.
 Called by polybot.daemon and polybot.harness.
 
-Entries are open only while the user channel is connected and reconciled and the gateway is not paused;
-anything else closes them until it heals (fail closed), and says so once each way.
+Whether new orders may leave is polybot.entries' to say; here it is only asked on every beat.
 """
 
 import asyncio
@@ -14,31 +13,38 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from polybot._fast.cross_timeframe import CrossTimeframe
-from polybot._fast.event import CommandKind, EventBuffer, EventKind, FeedState, OperatorCode
+from polybot import crashpoints, recovering
+from polybot._fast.event import CommandKind, EventBuffer, EventKind, OperatorCode
 from polybot._fast.risk import Denial
 from polybot.assembly import build_engine
 from polybot.clock import Clock
 from polybot.config import Config, observed_intervals
 from polybot.cycle import WindowCycle
+from polybot.entries import EntryGate
 from polybot.errors import InvariantBroken, VenueError
 from polybot.feeds.binance import SpotFeed
 from polybot.feeds.oracle import OracleFeed, PolyBoltFeed
 from polybot.feeds.tally import FeedTally
 from polybot.feeds.user import UserFeed
 from polybot.following import is_contradiction
+from polybot.gateway.auth import Login
 from polybot.gateway.clob import ClobGateway
-from polybot.gateway.reasons import RejectReason
+from polybot.gateway.protocol import GatewayHooks, OrderGateway
 from polybot.gateway.signer import Signer
-from polybot.latches import LossKeeper, LossStore, OffLoop, run_inline
+from polybot.journal.journal import Journal
+from polybot.journal.losses import JournalStore
+from polybot.journal.recovery import RecoveredMarket
+from polybot.latches import LossKeeper
 from polybot.market.discovery import Discovery
 from polybot.market.resolution import OutcomePoller
 from polybot.market.window import Window, window_at
 from polybot.observer import ObservedWindow, Observer
+from polybot.recording import Recorder
 from polybot.runner import Runner
 from polybot.telemetry.console import Console
 from polybot.telemetry.inbox import TelemetryInbox
 from polybot.telemetry.writer import TelemetryWriter
+from polybot.telling import Teller
 from polybot.transport import Feed, HttpClient
 
 __all__ = ["RunSummary", "Trader", "Wires"]
@@ -55,12 +61,12 @@ Drive = Callable[[Feed, float], Coroutine[Any, Any, None]]
 class Wires:
     """How this run reaches the outside: `drive(feed, rollover_s)` keeps a feed connected until cancelled.
 
-    `off_loop` does what would block the loop (a synced write) beside it.
+    `login` is how the account logs in.
     """
 
     http: HttpClient
     drive: Drive
-    off_loop: OffLoop = run_inline
+    login: Login | None = None
 
 
 @dataclass(slots=True)
@@ -83,33 +89,38 @@ class Trader:
         clock: Clock,
         wires: Wires,
         *,
-        signer: Signer,
+        signer: Signer | None,
         inbox: TelemetryInbox,
         session_nonce: bytes = b"",
-        losses: LossStore | None = None,
+        journal: Journal | None = None,
+        make_gateway: Callable[[GatewayHooks], OrderGateway] | None = None,
     ) -> None:
-        """`losses` keeps results and halts over a restart; without it they end with the process."""
+        """Take up what the journal recovered; without one everything ends with the process.
+
+        `make_gateway` makes another gateway than the venue's, which alone needs a signer.
+        """
         self.config = config
         self.clock = clock
         self.wires = wires
         self.inbox = inbox
         self.summary = RunSummary()
         self.engine = build_engine(config)
-        self.losses = LossKeeper(self.engine.risk, losses, notice=self.notice, off_loop=wires.off_loop)
+        store = None if journal is None else JournalStore(journal)
+        self.losses = LossKeeper(self.engine.risk, store, notice=self.notice)
+        self.recorder = Recorder(journal, self.engine, on_problem=self._on_journal_problem)
         self.discovery = Discovery(wires.http, clock, config.venue)
         self.outcomes = OutcomePoller(wires.http, clock, config.venue, config.engine)
-        self.gateway = ClobGateway(
-            wires.http,
+        self.gateway: OrderGateway = (
+            self._venue_gateway(signer, session_nonce) if make_gateway is None else make_gateway(self._hooks())
+        )
+        self.entries = EntryGate(
+            self.gateway,
             clock,
-            signer=signer,
-            venue=config.venue,
-            settings=config.gateway,
-            sink=self.feed_events,
+            close_entries=self._close_entries,
+            problem=lambda: self.recorder.problem or self.losses.problem,
+            notice=self.notice,
             spawn=self.spawn,
-            on_stage=inbox.on_stage,
-            on_order_id=inbox.order_hash,
-            on_reason=inbox.order_reason,
-            session_nonce=session_nonce,
+            reconcile_s=config.gateway.reconcile_s,
         )
         self._runner = Runner(
             self.engine,
@@ -117,22 +128,67 @@ class Trader:
             inbox=inbox,
             gateway=self.gateway.execute,
             on_feed_command=self._on_feed_command,
+            journal=self.recorder if self.recorder.is_recording else None,
         )
         self.tally = FeedTally()
+        self._teller = Teller(self.engine, inbox, self.tally, notice=self.notice)
         self._make_feeds()
         self._cycles: dict[int, WindowCycle | ObservedWindow] = {}
         self.observer = Observer(self, observed_intervals(config))
-        self._fresh_second: dict[int, int] = {}  # the last second told fresh, by market
         self._next_index = 0
         self._group: asyncio.TaskGroup | None = None
         self._spawned: dict[asyncio.Task[None], None] = {}  # a dict keeps their order
-        self._user_gaps = 0
-        self._user_connected = False
-        self._reconciled = False
-        self._entries_closed_by = ""
-        self._halts: tuple[bool, bool, bool] = (False, False, False)
         self._stopping = asyncio.Event()
+        self.on_beat: Callable[[], None] | None = None  # the operator's look at every heartbeat
         self._scratch = EventBuffer(8)
+        self._recovered: list[RecoveredMarket] = []
+        if journal is not None:
+            self._recover(journal)
+
+    def _hooks(self) -> GatewayHooks:
+        return GatewayHooks(
+            http=self.wires.http,
+            clock=self.clock,
+            sink=self.feed_events,
+            spawn=self.spawn,
+            notice=self.notice,
+            on_stage=self.inbox.on_stage,
+            on_order_id=self.inbox.order_hash,
+            on_reason=self.inbox.order_reason,
+            intents=self.recorder if self.recorder.is_recording else None,
+        )
+
+    def _venue_gateway(self, signer: Signer | None, session_nonce: bytes) -> ClobGateway:
+        """Make the gateway that sends orders to the venue."""
+        assert signer is not None, "orders at a venue need a signer"
+        hooks = self._hooks()
+        return ClobGateway(
+            hooks.http,
+            hooks.clock,
+            signer=signer,
+            venue=self.config.venue,
+            settings=self.config.gateway,
+            sink=hooks.sink,
+            spawn=hooks.spawn,
+            on_stage=hooks.on_stage,
+            on_order_id=hooks.on_order_id,
+            on_reason=hooks.on_reason,
+            session_nonce=session_nonce,
+            login=self.wires.login,
+            intents=hooks.intents,
+        )
+
+    def _recover(self, journal: Journal) -> None:
+        """Take up where the last process ended; the venue is asked later."""
+        state = journal.recovered
+        self._recovered = recovering.restore(self, state)
+        self._next_index = state.next_index % MAX_INDEX
+        if journal.finding is not None:
+            level = "INFO" if journal.finding.damage.is_torn else "ERROR"
+            self.notice(level, f"the journal was cut where it made no sense: {journal.finding.text()}")
+        if state.session is not None:
+            self.notice("INFO" if state.is_clean else "WARNING", recovering.restored_words(state))
+        self.losses.restore(resume=self.config.run.resume)
 
     def _make_feeds(self) -> None:
         config = self.config
@@ -160,7 +216,7 @@ class Trader:
             auth=self.gateway.user_channel_auth,
             sink=self._on_user_state,
             on_user_event=self.gateway.on_user_event,
-            on_connected=self._on_user_connected,
+            on_connected=self.entries.on_user_connected,
         )
         for feed in (self.spot_feed, self.oracle_feed, self.polybolt_feed, self._user_feed):
             self.tally.add(feed.name, feed.counters)
@@ -179,6 +235,7 @@ class Trader:
 
     def on_market_events(self, events: EventBuffer) -> None:
         """Events of a market's book feed; a new tick size also binds the gateway's orders."""
+        self.gateway.on_market_events(events)
         self._runner.feed(events)
         if not events.kind_mask() & _TICK_KINDS:
             return
@@ -235,7 +292,7 @@ class Trader:
                 try:
                     await self._wind_down()
                 finally:
-                    await self._keep_losses()
+                    self._keep_losses()
                     self._end_spawned()
             raise
         return self.summary
@@ -256,20 +313,15 @@ class Trader:
                 for task in lasting:
                     task.cancel()
                 await self.gateway.close()
-                await self._keep_losses()
+                self._keep_losses()
                 self._end_spawned()
                 for line in self.tally.lines() if lasting else ():
                     self.notice("INFO", line)
 
-    async def _keep_losses(self) -> None:
-        """The last save of this run; a disk that fails or hangs is said and not waited for."""
-        try:
-            async with asyncio.timeout(self.config.engine.stop_wait_s):
-                kept = await self.losses.flush()
-        except TimeoutError:
-            kept = False
-        if not kept:
-            self.notice("ERROR", f"RESULTS AND HALTS NOT SAVED: {self.losses.problem or 'the disk does not answer'}")
+    def _keep_losses(self) -> None:
+        """The last save of this run; a disk that fails is said."""
+        if not self.losses.flush():
+            self.notice("ERROR", f"RESULTS AND HALTS NOT SAVED: {self.losses.problem}")
 
     def _end_spawned(self) -> None:
         """Nobody waits for the gateway's tasks any more: what they had not found out is said to be open."""
@@ -298,25 +350,42 @@ class Trader:
         except InvariantBroken:
             raise
         except Exception as error:  # the guard of a gateway task: fail closed, tell, go on
-            self.notice("ERROR", f"gateway task failed, entries halted: {type(error).__name__}: {error}")
+            text = f"gateway task failed, entries halted: {type(error).__name__}: {error}"
+            self.notice("ERROR", text)
+            self.losses.explain(text, "polybot")
             self.tell(EventKind.EV_OPERATOR, i=OperatorCode.OP_HALT)
 
     async def _start(self, lasting: list[asyncio.Task[None]]) -> None:
         assert self._group is not None
         create = self._group.create_task
-        self.losses.restore(resume=self.config.run.resume)
+        crashpoints.reach("mid_start")
         await self.gateway.start()
+        self.gateway.resume()
         await self._warm_up()
         rollover_s = self.config.feeds.spot_rollover_h * 3600.0
         lasting.append(create(self.wires.drive(self.spot_feed, rollover_s)))
         lasting.append(create(self.wires.drive(self.oracle_feed, 0.0)))
-        lasting.append(create(self.wires.drive(self.polybolt_feed, 0.0)))
-        lasting.append(create(self.wires.drive(self._user_feed, 0.0)))
+        if self.gateway.has_account:
+            lasting.append(create(self.wires.drive(self.polybolt_feed, 0.0)))
+            lasting.append(create(self.wires.drive(self._user_feed, 0.0)))
+        else:
+            self.entries.on_user_connected()  # nobody tells of our orders but the gateway itself
         lasting.append(create(self._beat()))
         lasting.append(create(self._tell_seconds()))
-        lasting.append(create(self._reconcile_regularly()))
+        lasting.append(create(self.entries.reconcile_regularly()))
         lasting.append(create(self.observer.run()))
-        lasting.append(create(self.losses.run(self.clock.sleep)))
+
+    def _on_journal_problem(self, why: str) -> None:
+        """Nothing may be sent that is not written: the gate closes, what rests is cancelled at once."""
+        self.notice("ERROR", f"ORDERS STOPPED: {why}")
+        if self._group is not None:
+            self.spawn(self._cancel_everything())
+
+    async def _cancel_everything(self) -> None:
+        try:
+            await self.gateway.cancel_all()
+        except VenueError as error:  # the engine goes on asking for each of them
+            self.notice("ERROR", f"ORDERS MAY BE OPEN: {error}")
 
     async def _warm_up(self) -> None:
         """Fill the estimators from the exchange's recent past; without it they warm up live."""
@@ -337,11 +406,13 @@ class Trader:
         self.losses.freeze_manual()
         self.tell(EventKind.EV_OPERATOR, i=OperatorCode.OP_HALT)
         if not self.gateway.open_order_seqs():
+            crashpoints.reach("mid_stop")
             return
         limit_s = self.config.engine.stop_wait_s
         try:
             async with asyncio.timeout(limit_s):
                 await self.gateway.cancel_all()
+                crashpoints.reach("mid_stop")
                 while self.gateway.open_order_seqs():
                     await self.clock.sleep(0.1)
         except (VenueError, TimeoutError) as error:
@@ -356,15 +427,22 @@ class Trader:
         window = self._first_window()
         async with asyncio.TaskGroup() as group:
             started = 0
+            for recovered in self._recovered:
+                spec = recovered.opened.spec
+                started += self.clock.now_ns() < spec.end_ns
+                known = window_at(spec.interval, spec.start_ns)
+                group.create_task(self._run_window(WindowCycle(self, known, recovered)))
+                if spec.interval == window.interval and spec.start_ns >= window.start_ns:
+                    window = window_at(window.interval, spec.end_ns)  # joined before it began
+            self.summary.windows = started
             while limit == 0 or started < limit:
                 await self.sleep_until(self._discover_at_ns(window))
                 started += 1
                 self.summary.windows = started
-                group.create_task(self._run_window(window))
+                group.create_task(self._run_window(WindowCycle(self, window)))
                 window = window_at(window.interval, window.end_ns)
 
-    async def _run_window(self, window: Window) -> None:
-        cycle = WindowCycle(self, window)
+    async def _run_window(self, cycle: WindowCycle) -> None:
         try:
             await cycle.run()
         except Exception as error:  # the guard of a window: it ends alone, unless we contradict ourselves
@@ -395,10 +473,14 @@ class Trader:
         self._cycles[index] = cycle
         return index
 
+    def register_at(self, index: int, cycle: WindowCycle) -> None:
+        """Reach a recovered window under the index it always had."""
+        self._cycles[index] = cycle
+
     def unregister(self, index: int) -> None:
         """Nothing reaches this window any more."""
         self._cycles.pop(index, None)
-        self._fresh_second.pop(index, None)
+        self._teller.forget(index)
 
     # -- regular work -----------------------------------------------------------------------------------------
 
@@ -408,113 +490,31 @@ class Trader:
         events = self._scratch
         while True:
             await self._next_multiple(period_ns)
-            self._check_entries()
+            if self.on_beat is not None:
+                self.on_beat()
+            self.entries.check()
             now_ns = self.clock.now_ns()
             events.reset()
             events.add(EventKind.EV_TIMER, recv_ns=now_ns)
             self._runner.feed(events)
-            self._tell_changes()
-            self._tell_freshness(now_ns)
+            self._teller.changes()
+            self.losses.note()
+            self.recorder.tend()
+            self._teller.freshness(now_ns)
 
-    def _check_entries(self) -> None:
-        """Open or close entries as the gateway and the user channel stand."""
-        reason = ""
-        paused = self.gateway.entry_pause()
-        if self.losses.problem:
-            reason = self.losses.problem
-        elif paused is not RejectReason.NONE:
-            reason = f"gateway paused: {paused.name} {self.gateway.pause_detail()}".rstrip()
-        elif not self._reconciled:
-            reason = "user channel not connected and reconciled"
-        self.engine.risk.set_venue_down(bool(reason))
-        if bool(reason) != bool(self._entries_closed_by):
-            word = f"entries closed: {reason}" if reason else "entries open"
-            self.notice("WARNING" if reason else "INFO", word)
-        self._entries_closed_by = reason
-
-    def _tell_changes(self) -> None:
-        while self.engine.alerts:
-            self.notice("ERROR", self.engine.alerts.pop(0))
-        for strategy in self.engine.strategies:
-            for text in strategy.take_notes() if isinstance(strategy, CrossTimeframe) else ():
-                self.notice("WARNING", text)
-        risk = self.engine.risk
-        halts = (risk.halted_manual, risk.halted_daily, risk.halted_weekly)
-        for before, after, name in zip(
-            self._halts, halts, ("manual", "daily loss", "weekly loss"), strict=True
-        ):
-            if before != after:
-                self.notice("WARNING", f"{name} halt {'set' if after else 'lifted'}")
-        self._halts = halts
-        self.losses.note()
-
-    def _tell_freshness(self, now_ns: int) -> None:
-        """Tell each live market's freshness and numbers until its second is told fresh: once a second as a rule."""
-        spot, risk = self.engine.spot, self.engine.risk
-        second = now_ns // NS
-        for index, market in self.engine.markets.items():
-            if market.observed or not market.start_ns <= now_ns < market.end_ns:
-                continue
-            if self._fresh_second.get(index) == second:
-                continue
-            spot_fresh = now_ns - spot.data_ns <= risk.spot_max_age_ns
-            book_fresh = market.book.has_snapshot and now_ns - market.book_ns <= risk.stale_feed_ns
-            if spot_fresh and book_fresh:
-                self._fresh_second[index] = second
-            self.inbox.second(
-                index,
-                now_ns=now_ns,
-                spot_fresh=spot_fresh,
-                book_fresh=book_fresh,
-                spot=market.spot,
-                fair=market.fair_up if market.priced else float("nan"),
-                bid_ticks=market.best_bid(0),
-                ask_ticks=market.best_ask(0),
-            )
+    def _close_entries(self, is_closed: bool) -> None:
+        self.tell(EventKind.EV_VENUE, i=int(is_closed))
 
     async def _tell_seconds(self) -> None:
-        """Once a venue second: feed ages, and what the feeds had to refuse."""
         while True:
-            now_ns = await self._next_multiple(NS)
-            spot = self.engine.spot
-            ages = {"spot": (now_ns - spot.data_ns) / NS, "oracle": (now_ns - spot.oracle_ns) / NS}
-            for index, market in self.engine.markets.items():
-                if market.start_ns <= now_ns < market.end_ns and not market.observed:
-                    ages[f"book {index}"] = (now_ns - market.book_ns) / NS
-            self.inbox.feed_ages(ages)
-            for line in self.tally.news(now_ns):
-                self.notice("WARNING", line)
-
-    async def _reconcile_regularly(self) -> None:
-        while True:
-            await self.clock.sleep(self.config.gateway.reconcile_s)
-            await self.reconcile()
+            self._teller.feeds(await self._next_multiple(NS))
 
     async def reconcile(self) -> None:
         """Compare with the venue; an incomplete comparison closes entries until one succeeds."""
-        gaps = self._user_gaps
-        try:
-            report = await self.gateway.reconcile()
-        except VenueError as error:
-            self._reconciled = False
-            self.notice("WARNING", f"reconcile failed: {error}")
-            return
-        if report.strangers:
-            self.notice(
-                "ERROR", f"{len(report.strangers)} open orders are not ours: {', '.join(report.strangers)}"
-            )
-        if gaps == self._user_gaps:  # else it compared what was before the gap: the next one counts
-            self._reconciled = self._user_connected and not report.strangers
-
-    def _on_user_connected(self) -> None:
-        self._user_connected = True
-        self.spawn(self.reconcile())
+        await self.entries.reconcile()
 
     def _on_user_state(self, events: EventBuffer) -> None:
-        for row in events.to_numpy():
-            if row["j"] == FeedState.FS_DISCONNECTED:
-                self._user_connected = self._reconciled = False
-                self._user_gaps += 1
+        self.entries.on_user_state(events)
         self._runner.feed(events)
 
     def notice(self, level: str, text: str) -> None:

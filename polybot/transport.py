@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Feed", "HttpClient", "HttpResponse", "SendText"]
+__all__ = ["BeforeWrite", "Feed", "HttpClient", "HttpResponse", "SendText"]
 
 SendText = Callable[[str], None]
+BeforeWrite = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,17 @@ class HttpClient(Protocol):
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         timeout_s: float = 5.0,
+        before_write: BeforeWrite | None = None,
     ) -> HttpResponse:
-        """Send one request; timeout in wall seconds covers connect to last byte."""
+        """Send one request; timeout in wall seconds covers connect to last byte.
+
+        `before_write` is called once, directly before the first byte is written; what it raises ends the
+        request with nothing sent.  NotSent says the same of a connection that could not be made.
+        """
+        ...
+
+    async def warm(self, url: str, timeout_s: float) -> int:
+        """Open connections to the host of url ahead of their use, by asking it; returns how many answered."""
         ...
 
 

@@ -243,6 +243,11 @@ def test_a_campaign_without_an_enabled_strategy_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_paper_is_refused_because_the_venue_would_see_no_orders(capsys):
+    assert main(["campaign", "mode=paper"]) == 2
+    assert "judged by the orders the venue itself saw" in capsys.readouterr().err
+
+
 def test_the_real_venue_is_refused_on_the_command_line(capsys):
     assert main(["campaign", "venue=polymarket", "mode=paper"]) == 2
     assert "a campaign plays on venue=sim" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from polybot.account import check_live
 from polybot.cli import load_config
 from polybot.compose import ENVIRONMENT
 from polybot.config import (
@@ -28,7 +29,7 @@ from polybot.errors import ConfigError
 
 CONF = conf_dir()
 FILES = sorted(CONF.rglob("*.yaml"))
-LIVE = "venue=polymarket venue.confirm_live=true"
+LIVE = "venue=polymarket venue.confirm_live=real-money"
 # Choices that only make sense together with another one.
 COMPANIONS = {"venue=polymarket": ["mode=paper"]}
 CHOICES = [f"{group}={choice}" for group, choices in list_choices().items() for choice in choices]
@@ -90,10 +91,11 @@ def test_every_setting_has_a_comment(path: Path) -> None:
 def test_every_number_has_its_unit_or_meaning_in_the_key(path: Path) -> None:
     units = r"_(ns|us|ms|s|h|usd|frac|bps|ticks|shares|samples|bytes|mb|annual|pairs|trades|records|sockets|edge|z)$"
     counts = (
-        "chain_id|clob_version|speed|seed|markets|max_orders_per_market|orders_per_s|lambda_|discover_ahead|"
+        "chain_id|clob_version|speed|seed|fault_seed|storm_factor|markets|max_orders_per_market|orders_per_s|lambda_|discover_ahead|"
         "edge_se_multiple|regime_min_ticks|house_confidence_min|fresh_samples_per_market|confidence_(min|max)|"
         r"size_cap_scale|connections|max_pages|\w+_burst|\w+_per_(s|h)|levels|\w+_levels|count|\w+_count|\w+_sd|"
-        "jump_dof|windows_ahead|windows|windows_per_run|first_seed|workers|t_min|min_fills|min_runs|prior_kurtosis"
+        "jump_dof|windows_ahead|windows|windows_per_run|first_seed|workers|t_min|min_fills|min_runs|prior_kurtosis|"
+        "cycles|zstd_level|clients|shares"
     )
     odd = [
         key
@@ -195,8 +197,10 @@ def test_venue_polymarket_is_the_documented_one() -> None:
 
 
 def test_live_on_the_real_venue_needs_the_confirmation() -> None:
-    with pytest.raises(ConfigError, match="venue.confirm_live=true"):
-        load_config(["venue=polymarket"])
+    with pytest.raises(ConfigError, match="venue.confirm_live=real-money"):
+        check_live(load_config(["venue=polymarket"]), None)
+    with pytest.raises(ConfigError, match="must be real-money, or empty"):
+        load_config(["venue=polymarket", "venue.confirm_live=true-"])
     assert load_config(LIVE.split()).mode == ModeConfig(name="live")
 
 

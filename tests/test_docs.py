@@ -26,6 +26,7 @@ from polybot.errors import ConfigError
 from polybot.telemetry.console import COLOURS
 from polybot.telemetry.csv_sinks import FILLS_COLUMNS, ORDERS_COLUMNS, SIGNALS_COLUMNS
 from polybot.telemetry.market_log import markets_columns
+from polybot.telemetry.redact import Redactor
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
@@ -37,6 +38,7 @@ ARCHITECTURE = PAGES["docs/ARCHITECTURE.md"]
 OPERATIONS = PAGES["docs/OPERATIONS.md"]
 STRATEGIES = PAGES["docs/STRATEGIES.md"]
 VENUE = PAGES["docs/VENUE.md"]
+CONTROL = ("control/operator.py", "control/signals.py")
 SOURCES = {path: path.read_text() for suffix in ("py", "pyx") for path in (ROOT / "polybot").rglob(f"*.{suffix}")}
 MAX_PICTURE_BYTES = 300_000
 
@@ -130,7 +132,7 @@ def test_every_command_is_documented_and_every_missing_one_is_missing() -> None:
     line = next(line for line in README.splitlines() if "python -m polybot [" in line)
     assert set(re.search(r"polybot \[([\w |-]+)\]", line)[1].split(" | ")) == set(cli._COMMANDS)
     missing = README[README.index("**Not there yet.**") :].partition("\n\n")[0].partition("\n## ")[0]
-    for word in ("doctor", "record", "backtest", "replay", "analyze", "report", "status", "wallet"):
+    for word in ("doctor", "backtest", "replay", "analyze", "report"):
         assert f"`{word}`" in missing
         assert word not in cli._COMMANDS
     for name in config.RiskConfig().strategies:
@@ -138,10 +140,10 @@ def test_every_command_is_documented_and_every_missing_one_is_missing() -> None:
         assert re.search(rf"\| {name} \|.*\| {built}\b[^|]*\|\n", STRATEGIES)
 
 
-@pytest.mark.parametrize("choice", ["venue=polymarket mode=live venue.confirm_live=true", "mode=paper"])
+@pytest.mark.parametrize("choice", ["venue=polymarket mode=live venue.confirm_live=real-money"])
 def test_what_the_readme_calls_refused_is_refused(choice: str) -> None:
     with pytest.raises(ConfigError, match="not built yet"):
-        daemon._check_supported(load_config(choice.split()))
+        daemon._open_account(load_config(choice.split()), Redactor())
     assert "is refused" in README
 
 
@@ -173,7 +175,8 @@ def test_environment_variables_and_ceilings_are_named() -> None:
 
 
 def test_exit_codes_are_those_of_the_program() -> None:
-    codes = {0, cli.EXIT_FAILED, cli.EXIT_CONFIG, daemon.EXIT_ORDERS_OPEN, cli.EXIT_INVARIANT, cli.EXIT_INTERRUPTED}
+    failures = {cli.EXIT_FAILED, cli.EXIT_CONFIG, cli.EXIT_NO_DAEMON, cli.EXIT_INVARIANT, cli.EXIT_INTERRUPTED}
+    codes = {0, daemon.EXIT_ORDERS_OPEN} | failures
     for page in (README, OPERATIONS):
         rows = [row[0] for row in cells(section(page, "Exit codes")) if row[0].isdigit()]
         assert {int(code) for code in rows} == codes
@@ -289,7 +292,7 @@ def test_every_notice_is_explained() -> None:
     text = section(OPERATIONS, "Notices and alarms")
     known = re.sub(r"[`.]", "", text)
     missing = []
-    for name in ("daemon.py", "trader.py", "cycle.py", "following.py", "observer.py"):
+    for name in ("daemon.py", "trader.py", "cycle.py", "following.py", "observer.py", *CONTROL):
         for fragment in _notices(ROOT / "polybot" / name):
             if re.sub(r"[`.]", "", fragment) not in known:
                 missing.append(f"{name}: {fragment}")

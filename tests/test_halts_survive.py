@@ -1,192 +1,209 @@
-"""Losses and halts outlive the process: the file, the carrying, a whole virtual run, and a real kill -9."""
+"""Losses and halts outlive the process: the journal's records, the carrying, whole virtual runs, a real kill -9."""
 
-import asyncio
 import dataclasses
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from journal.history import intent, open_journal
 from runs import QUIET, configure, rows, run
-from scenario import NS, USD, Scenario, make_risk
+from scenario import NS, USD, Scenario, make_risk, make_spec
 
-from polybot._fast.event import EventKind, OperatorCode
-from polybot.errors import StateDamaged
-from polybot.latches import LossFile, LossKeeper, LossState, run_inline
+from polybot._fast.event import EventBuffer, EventFlag, EventKind, OperatorCode
+from polybot.errors import JournalError, StateDamaged
+from polybot.harness import Restart
+from polybot.journal.losses import JournalStore
+from polybot.journal.reader import list_segments, read_journal, recover
+from polybot.journal.records import HaltKind, Intent, Latch, Loss
+from polybot.latches import LossKeeper, LossState
 
 ROOT = Path(__file__).resolve().parent.parent
 DAY_NS = 86_400 * NS
 MIDNIGHT_NS = 1_790_208_000 * NS  # Thursday 2026-09-24 00:00 UTC
 MONDAY_NS = 1_790_553_600 * NS  # 2026-09-28 00:00 UTC
-STATE = LossState(
-    day=20_719,
-    week=2_960,
-    day_realised_usd=-31_000_001,
-    week_realised_usd=-44_500_000,
-    marked_usd=-2_250_000,
-    halted_manual=False,
-    halted_daily=True,
-    halted_weekly=False,
-)
+SHARE = 1_000_000
 
 
-def loss_file(folder, *, account="0xAbC0000000000000000000000000000000000001", session="s1"):
-    return LossFile(folder, account=account, session=session)
+def raw(kind, **fields):
+    """One event in a buffer."""
+    buffer = EventBuffer(1)
+    buffer.add(kind, **fields)
+    return buffer
 
 
-# -- the file ------------------------------------------------------------------------------------------------
+def lose(journal, usd, *, at_ns, index=0):
+    """Buy shares at 0.50 for `usd` and see the other side win."""
+    seq = 1_000 * (index + 1)
+    journal.market_open(index, make_spec(), order_seq_base=seq)
+    ushares = 2 * usd
+    journal.intent(intent(seq, index, asked_ushares=ushares, signed_ushares=ushares))
+    maker = {"flags": int(EventFlag.F_MAKER)}
+    journal.events(
+        raw(EventKind.EV_FILL, recv_ns=at_ns, market=index, seq=seq, x=4.0, y=float(seq), i=5_000, j=ushares, **maker)
+    )
+    journal.events(raw(EventKind.EV_OUTCOME, recv_ns=at_ns, market=index, outcome=1))
+    journal.market_drop(index)
 
 
-def test_what_was_saved_is_loaded_and_nothing_else_is_left_in_the_folder(tmp_path):
-    store = loss_file(tmp_path / "state")
-    assert store.load() is None
-    store.save(STATE)
-    later = dataclasses.replace(STATE, halted_manual=True, day_realised_usd=5)
-    store.save(later)
-    assert loss_file(tmp_path / "state").load() == later
-    assert [path.name for path in (tmp_path / "state").iterdir()] == [store.path.name]
+def records(folder, kind):
+    """Every record of one type that a journal folder holds, restated ones left out."""
+    (inner,) = [path for path in folder.iterdir() if path.is_dir() and list_segments(path)]
+    return [item.record for item in read_journal(inner) if isinstance(item.record, kind) and not item.is_restated]
 
 
-def test_another_account_and_another_venue_session_have_files_of_their_own(tmp_path):
-    store = loss_file(tmp_path)
-    store.save(STATE)
-    assert loss_file(tmp_path, session="s2").load() is None
-    assert loss_file(tmp_path, account="0x" + "12" * 20).load() is None
-    assert loss_file(tmp_path, account="0xabc0000000000000000000000000000000000001").load() == STATE
+# -- the journal as the store ---------------------------------------------------------------------------------
 
 
-def test_a_file_of_another_session_under_this_name_is_refused(tmp_path):
-    store, other = loss_file(tmp_path), loss_file(tmp_path, session="s2")
-    other.save(STATE)
-    other.path.rename(store.path)
-    with pytest.raises(StateDamaged, match="another account or venue session"):
-        store.load()
+def test_an_empty_journal_restores_nothing(tmp_path):
+    journal = open_journal(tmp_path)
+    assert JournalStore(journal).load() is None
+    journal.close()
+
+
+def test_results_are_what_the_fills_came_to_even_when_nobody_saved_them(tmp_path):
+    """Killed between the outcome and the next heartbeat: there is no LOSS record at all."""
+    journal = open_journal(tmp_path)
+    lose(journal, 10 * USD, at_ns=MIDNIGHT_NS - NS)
+    lose(journal, 3 * USD, at_ns=MIDNIGHT_NS + NS, index=1)
+    journal.abandon()
+    again = open_journal(tmp_path)
+    state = JournalStore(again).load()
+    assert state is not None
+    assert (state.day, state.day_realised_usd, state.week_realised_usd) == (
+        MIDNIGHT_NS // DAY_NS,
+        -3 * USD,
+        -13 * USD,
+    )
+    assert not (state.halted_manual or state.halted_daily or state.halted_weekly)
+    again.close()
+
+
+def test_every_halt_comes_back_alone_and_leaves_when_it_was_lifted(tmp_path):
+    clear = LossState(
+        day=1, week=0, day_realised_usd=0, week_realised_usd=0, marked_usd=0,
+        halted_manual=False, halted_daily=False, halted_weekly=False,
+    )  # fmt: skip
+    for name in ("halted_manual", "halted_daily", "halted_weekly"):
+        journal = open_journal(tmp_path)
+        on = dataclasses.replace(clear, **{name: True})
+        JournalStore(journal).save(on, clear, reason="because", by="me")
+        journal.abandon()
+        again = open_journal(tmp_path)
+        assert JournalStore(again).load() == on
+        JournalStore(again).save(clear, on, reason="looked at", by="you")
+        again.abandon()
+        free = open_journal(tmp_path)
+        assert JournalStore(free).load() == clear
+        free.close()
+    manual = [latch for latch in records(tmp_path, Latch) if latch.kind is HaltKind.MANUAL]
+    assert [(latch.on, latch.reason, latch.by) for latch in manual] == [
+        (True, "because", "me"),
+        (False, "looked at", "you"),
+    ]
+
+
+def test_a_damaged_journal_refuses_the_start_says_where_and_what_to_do_and_stays_as_it_is(tmp_path):
+    journal = open_journal(tmp_path)
+    lose(journal, 10 * USD, at_ns=MIDNIGHT_NS)
+    lose(journal, 10 * USD, at_ns=MIDNIGHT_NS, index=1)
+    assert journal.sync(10.0)
+    lose(journal, 10 * USD, at_ns=MIDNIGHT_NS, index=2)  # proves that what is before it was on disk
+    journal.close()
+    folder = journal.folder
+    (_, path), *_ = list_segments(folder)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1_000] + bytes([whole[1_000] ^ 1]) + whole[1_001:])
+    before = path.read_bytes()
+    with pytest.raises(StateDamaged, match="by hand, then start with the damage accepted") as refused:
+        open_journal(tmp_path)
+    assert str(path) in str(refused.value)
+    assert path.read_bytes() == before
+    accepted = open_journal(tmp_path, accept_damage=True)
+    assert accepted.finding is not None
+    accepted.close()
+
+
+def test_another_account_and_another_venue_session_have_journals_of_their_own(tmp_path):
+    journal = open_journal(tmp_path)
+    lose(journal, 10 * USD, at_ns=MIDNIGHT_NS)
+    journal.close()
+    for more in ({"venue_session": "s2"}, {"account": "0x" + "12" * 20}):
+        other = open_journal(tmp_path, **more)
+        assert JournalStore(other).load() is None
+        other.close()
 
 
 def test_a_session_name_cannot_leave_the_folder(tmp_path):
-    store = loss_file(tmp_path / "state", session="../../x/y")
-    store.save(STATE)
-    assert store.path.parent == tmp_path / "state"
-    assert store.load() == STATE
-
-
-def test_every_flipped_byte_and_every_torn_tail_is_noticed_or_changes_nothing(tmp_path):
-    store = loss_file(tmp_path)
-    store.save(STATE)
-    whole = store.path.read_bytes()
-    refused, told = 0, set()
-    for place in range(len(whole)):
-        for bytes_ in (whole[:place], whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]):
-            store.path.write_bytes(bytes_)
-            try:
-                assert store.load() == STATE
-            except StateDamaged as error:
-                told.add(str(error).partition(":")[0])
-                refused += 1
-    assert refused > 1.8 * len(whole)
-    assert told == {str(store.path)}
-
-
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        ({"version": 2}, "not a file of this version"),
-        ({"day_realised_usd": 0}, "checksum"),
-        ({"halted_daily": False}, "checksum"),
-        ({"extra": 1}, "checksum"),
-    ],
-)
-def test_a_file_somebody_edited_is_refused(tmp_path, change, why):
-    store = loss_file(tmp_path)
-    store.save(STATE)
-    store.path.write_text(json.dumps(json.loads(store.path.read_text()) | change))
-    with pytest.raises(StateDamaged, match=why):
-        store.load()
-
-
-def test_a_save_that_is_cut_off_leaves_the_old_file(tmp_path, monkeypatch):
-    store = loss_file(tmp_path)
-    store.save(STATE)
-
-    def refuse(*_):
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(OSError, match="Input/output"):
-        store.save(dataclasses.replace(STATE, halted_daily=False))
-    assert store.load() == STATE
-
-
-def test_a_save_is_synced_before_it_takes_the_old_ones_place_and_the_folder_after(tmp_path, monkeypatch):
-    calls = []
-    sync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda number: (calls.append("sync"), sync(number)))
-    monkeypatch.setattr(Path, "replace", lambda path, to: (calls.append("rename"), replace(path, to)))
-    loss_file(tmp_path).save(STATE)
-    assert calls == ["sync", "rename", "sync"]
+    journal = open_journal(tmp_path / "state", venue_session="../../x/y")
+    assert journal.folder.parent == tmp_path / "state"
+    journal.close()
 
 
 # -- the carrying --------------------------------------------------------------------------------------------
 
 
-class Carried:
-    """A keeper between a Risk of its own and a file, with what it said."""
+class Memory:
+    """A store in memory that counts, and refuses when it is told to."""
 
-    def __init__(self, folder, *, store=None, off_loop=run_inline):
+    def __init__(self, state=None):
+        self.state, self.saves, self.full = state, 0, False
+
+    def load(self):
+        return self.state
+
+    def save(self, state, before, *, reason, by):
+        if self.full:
+            raise JournalError("no space")
+        self.saves += 1
+        self.state = state
+
+
+class Carried:
+    """A keeper between a Risk of its own and a store, with what it said."""
+
+    def __init__(self, store):
         self.said = []
         self.scenario = Scenario([], risk=make_risk())
         self.risk = self.scenario.risk
-        self.store = store if store is not None else loss_file(folder)
-        self.keeper = LossKeeper(
-            self.risk, self.store, notice=lambda *words: self.said.append(words), off_loop=off_loop
-        )
+        self.store = store
+        self.keeper = LossKeeper(self.risk, store, notice=lambda *words: self.said.append(words))
 
     def at(self, now_ns):
         """A heartbeat at now_ns."""
         self.scenario.events.add(EventKind.EV_TIMER, recv_ns=now_ns)
         self.scenario.go()
 
-    def flush(self):
-        return asyncio.run(self.keeper.flush())
+
+def state_at(now_ns, **changes):
+    day = now_ns // DAY_NS
+    start = {
+        "day_realised_usd": -31_000_001, "week_realised_usd": -44_500_000, "marked_usd": 0,
+        "halted_manual": False, "halted_daily": True, "halted_weekly": False,
+    }  # fmt: skip
+    return LossState(day=day, week=(day + 3) // 7, **{**start, **changes})
 
 
-def day_of(now_ns):
-    return now_ns // DAY_NS, (now_ns // DAY_NS + 3) // 7
-
-
-def saved(folder, now_ns, **changes):
-    day, week = day_of(now_ns)
-    state = dataclasses.replace(STATE, day=day, week=week, **changes)
-    loss_file(folder).save(state)
-    return state
-
-
-def test_results_and_halts_are_taken_up_with_the_mark_of_what_was_open_counted_as_lost(tmp_path):
-    saved(tmp_path, MIDNIGHT_NS)
-    carried = Carried(tmp_path)
+def test_results_and_halts_are_taken_up_and_said(tmp_path):
+    carried = Carried(Memory(state_at(MIDNIGHT_NS)))
     carried.keeper.restore(resume=False)
     carried.at(MIDNIGHT_NS + NS)
-    assert carried.risk.day_realised_usd == STATE.day_realised_usd + STATE.marked_usd
-    assert carried.risk.week_realised_usd == STATE.week_realised_usd + STATE.marked_usd
-    assert (carried.risk.halted_manual, carried.risk.halted_daily, carried.risk.halted_weekly) == (
-        False,
-        True,
-        False,
-    )
+    risk = carried.risk
+    assert (risk.day_realised_usd, risk.week_realised_usd) == (-31_000_001, -44_500_000)
+    assert (risk.halted_manual, risk.halted_daily, risk.halted_weekly) == (False, True, False)
     assert [level for level, _ in carried.said] == ["INFO"]
 
 
-def test_a_gain_on_paper_is_not_carried_as_money(tmp_path):
-    saved(tmp_path, MIDNIGHT_NS, marked_usd=9 * USD)
-    carried = Carried(tmp_path)
-    carried.keeper.restore(resume=False)
-    assert carried.risk.day_realised_usd == STATE.day_realised_usd
+def test_a_mark_is_neither_money_won_nor_lost_after_a_restart():
+    """The position is restored with its cost and marked again by its own book."""
+    for marked in (-9 * USD, 9 * USD):
+        carried = Carried(Memory(state_at(MIDNIGHT_NS, marked_usd=marked)))
+        carried.keeper.restore(resume=False)
+        assert carried.risk.day_realised_usd == -31_000_001
 
 
 @pytest.mark.parametrize(
@@ -200,141 +217,82 @@ def test_a_gain_on_paper_is_not_carried_as_money(tmp_path):
     ids=["same day", "next day", "next week", "clock set back"],
 )
 def test_day_and_week_roll_over_at_midnight_and_monday_utc_also_across_a_restart(
-    tmp_path, saved_ns, now_ns, halted, realised
+    saved_ns, now_ns, halted, realised
 ):
-    saved(
-        tmp_path,
-        saved_ns,
-        day_realised_usd=-10 * USD,
-        week_realised_usd=-20 * USD,
-        marked_usd=0,
-        halted_weekly=True,
-    )
-    carried = Carried(tmp_path)
+    saved = state_at(saved_ns, day_realised_usd=-10 * USD, week_realised_usd=-20 * USD, halted_weekly=True)
+    carried = Carried(Memory(saved))
     carried.keeper.restore(resume=False)
     carried.at(now_ns)
     assert (carried.risk.halted_daily, carried.risk.halted_weekly) == halted
     assert (carried.risk.day_realised_usd, carried.risk.week_realised_usd) == realised
 
 
-def test_only_the_manual_halt_is_lifted_by_run_resume(tmp_path):
-    saved(tmp_path, MIDNIGHT_NS, halted_manual=True)
-    kept, lifted = Carried(tmp_path), Carried(tmp_path)
+def test_only_the_manual_halt_is_lifted_by_run_resume():
+    state = state_at(MIDNIGHT_NS, halted_manual=True)
+    kept, lifted = Carried(Memory(state)), Carried(Memory(state))
     kept.keeper.restore(resume=False)
     lifted.keeper.restore(resume=True)
     assert (kept.risk.halted_manual, lifted.risk.halted_manual) == (True, False)
     assert kept.risk.halted_daily
     assert lifted.risk.halted_daily
+    lifted.keeper.note()
+    assert not lifted.store.state.halted_manual  # and it stays lifted
 
 
-def test_a_damaged_file_halts_entries_says_where_and_what_to_do_and_is_not_written_over(tmp_path):
-    saved(tmp_path, MIDNIGHT_NS)
-    path = loss_file(tmp_path).path
-    path.write_bytes(path.read_bytes()[:-20])
-    before = path.read_bytes()
-    carried = Carried(tmp_path)
-    carried.keeper.restore(resume=True)
-    assert carried.risk.halted_manual
-    ((level, text),) = carried.said
-    assert level == "ERROR"
-    assert str(path) in text
-    assert "move it away" in text
-    assert "\n" not in text
-    carried.keeper.note()
-    assert carried.flush()
-    assert path.read_bytes() == before
-
-
-def test_nothing_is_written_until_something_was_lost_won_or_halted_and_then_only_changes(tmp_path):
-    class Counting(LossFile):
-        saves = 0
-
-        def save(self, state):
-            self.saves += 1
-            super().save(state)
-
-    store = Counting(tmp_path, account="a", session="s")
-    carried = Carried(tmp_path, store=store)
+def test_nothing_is_written_until_something_was_lost_won_or_halted_and_then_only_changes():
+    carried = Carried(Memory())
     carried.keeper.restore(resume=False)
     for second in range(5):
         carried.at(MIDNIGHT_NS + second * NS)
         carried.keeper.note()
-        assert carried.flush()
-    assert (store.saves, store.path.exists()) == (0, False)
+        assert carried.keeper.flush()
+    assert carried.store.saves == 0
     carried.risk.halt()
-    assert carried.flush()
-    assert carried.flush()
-    assert store.saves == 1
+    carried.keeper.note()
+    carried.keeper.note()
+    assert (carried.store.saves, carried.store.state.halted_manual) == (1, True)
     carried.risk.resume()
-    assert carried.flush()
-    assert store.load() is not None
-    assert not store.load().halted_manual
-    assert store.saves == 2
+    carried.keeper.note()
+    assert (carried.store.saves, carried.store.state.halted_manual) == (2, False)
 
 
-def test_a_stop_is_no_operators_halt_but_one_from_before_stays(tmp_path):
-    for halted in (False, True):
-        folder = tmp_path / str(halted)
-        carried = Carried(folder)
-        carried.at(MIDNIGHT_NS)
-        carried.risk.restore(
-            day=carried.risk.day,
-            week=carried.risk.week,
-            day_realised_usd=-1,
-            week_realised_usd=-1,
-            halted_manual=halted,
-            halted_daily=False,
-            halted_weekly=False,
-        )
-        carried.keeper.freeze_manual()
-        carried.risk.halt()
-        assert carried.flush()
-        assert loss_file(folder).load().halted_manual == halted
-
-
-def test_a_save_that_fails_closes_entries_until_one_succeeds(tmp_path):
-    class Full(LossFile):
-        full = True
-
-        def save(self, state):
-            if self.full:
-                raise OSError(28, "No space left on device")
-            super().save(state)
-
-    store = Full(tmp_path, account="a", session="s")
-    carried = Carried(tmp_path, store=store)
+@pytest.mark.parametrize("halted", [False, True])
+def test_a_stop_is_no_operators_halt_but_one_from_before_stays(halted):
+    carried = Carried(Memory(state_at(MIDNIGHT_NS, halted_manual=halted)))
+    carried.keeper.restore(resume=False)
+    carried.keeper.freeze_manual()
     carried.risk.halt()
-    assert not carried.flush()
-    assert "No space left" in carried.keeper.problem
-    store.full = False
-    assert carried.flush()
+    carried.at(MIDNIGHT_NS + DAY_NS)  # something to save
+    assert carried.keeper.flush()
+    assert carried.store.saves == 1
+    assert carried.store.state.halted_manual == halted
+
+
+def test_a_save_that_fails_closes_entries_until_one_succeeds():
+    carried = Carried(Memory())
+    carried.store.full = True
+    carried.risk.halt()
+    assert not carried.keeper.flush()
+    assert "no space" in carried.keeper.problem
+    carried.store.full = False
+    carried.keeper.note()
     assert carried.keeper.problem == ""
-    assert store.load().halted_manual
+    assert carried.store.state.halted_manual
 
 
-def test_the_writer_saves_beside_the_loop_every_change_it_is_told_of(tmp_path):
-    beside = []
-
-    async def off_loop(work):
-        beside.append(1)
-        await asyncio.sleep(0)
-        work()
-
-    async def live():
-        carried = Carried(tmp_path, off_loop=off_loop)
-        task = asyncio.get_running_loop().create_task(carried.keeper.run(asyncio.sleep))
-        states = []
-        for halt in (True, False, True):
-            carried.risk.halt() if halt else carried.risk.resume()
-            carried.keeper.note()
-            for _ in range(10):
-                await asyncio.sleep(0)
-            states.append(carried.store.load().halted_manual)
-        task.cancel()
-        return states
-
-    assert asyncio.run(live()) == [True, False, True]
-    assert len(beside) == 3
+def test_who_halted_and_why_is_in_the_journal(tmp_path):
+    journal = open_journal(tmp_path)
+    carried = Carried(JournalStore(journal))
+    carried.keeper.explain("looks odd", "telegram 7")
+    carried.risk.halt()
+    carried.keeper.note()
+    carried.risk.resume()
+    carried.keeper.note()
+    journal.close()
+    first, second = records(tmp_path, Latch)
+    assert (first.on, first.reason, first.by) == (True, "looks odd", "telegram 7")
+    assert (second.on, second.by) == (False, "operator or fault")
+    assert len(records(tmp_path, Loss)) == 2
 
 
 # -- whole runs ----------------------------------------------------------------------------------------------
@@ -342,68 +300,69 @@ def test_the_writer_saves_beside_the_loop_every_change_it_is_told_of(tmp_path):
 HALT_FRAC = 0.001  # of 1,000 USD: the first order that crosses the spread trips it
 
 
-def short_run(folder, *, state=None, seed=4, during=(), **changes):
-    """The first minute and a half of a window in a quiet world whose quotes are late, then an orderly stop."""
-    config = configure(venue__makers="slow", venue__seed=seed, **QUIET, **changes)
-    stop = (120.0, lambda trader, _: trader.stop())
-    return run(folder, config, state_dir=state, during=[*during, stop])
+def two_lives(folder, *, is_kill, during=(), later=None, **changes):
+    """A minute and a half of a window in a quiet world whose quotes are late; then another life until 200 s."""
+    config = configure(venue__makers="slow", venue__seed=4, **QUIET, **changes)
+    restart = Restart(120.0, is_kill=is_kill, config=later(config) if later is not None else None)
+    stop = (200.0, lambda trader, _: trader.stop())
+    return run(folder, config, restarts=[restart], during=[*during, stop])
 
 
-def orders_of(result):
-    return {row["order_seq"] for row in rows(result, "orders.csv")}
+def placed(trader):
+    """Orders that this life sent."""
+    return trader.gateway.counters()["placed"]
 
 
 def denials_of(result):
     return Counter(row["status"] for row in rows(result, "signals.csv"))
 
 
-def test_in_virtual_time_a_tripped_day_halt_meets_the_next_run_of_the_same_session_and_no_other(tmp_path):
-    state, loses = tmp_path / "state", {"risk__daily_loss_halt_frac": HALT_FRAC}
-    first = short_run(tmp_path / "a", state=state, **loses)
-    again = short_run(tmp_path / "b", state=state, **loses)
-    other = short_run(tmp_path / "c", state=state, seed=7, **loses)
-    assert orders_of(first)
-    assert first.trader.engine.risk.halted_daily
-    assert "daily loss halt set" in first.console
-    assert orders_of(again) == set()
-    assert denials_of(again)["HALTED_DAILY"] > 0
-    assert "restored" in again.console
-    assert orders_of(other)
-    assert "restored" not in other.console
-    assert first.check.is_ok
-    assert again.check.is_ok
+@pytest.mark.parametrize("is_kill", [True, False], ids=["killed", "stopped"])
+def test_in_virtual_time_a_tripped_day_halt_meets_the_next_life(tmp_path, is_kill):
+    result = two_lives(tmp_path, is_kill=is_kill, **{"risk__daily_loss_halt_frac": HALT_FRAC})
+    first, second = result.lives
+    assert placed(first) > 0
+    assert first.engine.risk.halted_daily
+    assert "daily loss halt set" in result.console
+    assert placed(second) == 0
+    assert second.engine.risk.halted_daily
+    assert denials_of(result)["HALTED_DAILY"] > 0
+    assert "restored" in result.console
+    assert result.money.is_ok, result.money.text()
 
 
-def test_in_virtual_time_an_operators_halt_stays_until_resumed_and_an_orderly_stop_leaves_none(tmp_path):
+def test_in_virtual_time_an_operators_halt_stays_until_resumed(tmp_path):
     def halt(trader, _):
         trader.tell(EventKind.EV_OPERATOR, i=OperatorCode.OP_HALT)
 
-    state = tmp_path / "state"
-    first = short_run(tmp_path / "a", state=state, during=[(45.0, halt)])
-    still = short_run(tmp_path / "b", state=state)
-    resumed = short_run(tmp_path / "c", state=state, run__resume=True)
-    free = short_run(tmp_path / "d", state=state)
-    assert [len(orders_of(result)) > 0 for result in (first, still, resumed, free)] == [
-        False,
-        False,
-        True,
-        True,
-    ]
+    def resumed(config):
+        return dataclasses.replace(config, run=dataclasses.replace(config.run, resume=True))
+
+    still = two_lives(tmp_path / "a", is_kill=True, during=[(45.0, halt)])
+    free = two_lives(tmp_path / "b", is_kill=True, during=[(45.0, halt)], later=resumed)
+    assert [placed(trader) for trader in still.lives] == [0, 0]
     assert denials_of(still)["HALTED_MANUAL"] > 0
+    assert placed(free.lives[0]) == 0
+    assert placed(free.lives[1]) > 0
 
 
-def test_in_virtual_time_a_folder_that_cannot_be_written_closes_entries(tmp_path):
+def test_in_virtual_time_an_orderly_stop_leaves_no_halt(tmp_path):
+    seen = []
+    result = two_lives(
+        tmp_path, is_kill=False, during=[(150.0, lambda trader, _: seen.append(trader.engine.risk.halted_manual))]
+    )
+    first, second = result.lives
+    assert first.engine.risk.halted_manual
+    assert seen == [False]
+    assert placed(first) > 0
+    assert second is not first
+    assert result.money.is_ok, result.money.text()
+
+
+def test_a_folder_that_cannot_be_written_refuses_the_start(tmp_path):
     (tmp_path / "state").write_text("not a folder")
-    result = short_run(tmp_path / "a", state=tmp_path / "state", **{"risk__daily_loss_halt_frac": HALT_FRAC})
-    assert result.trader.engine.risk.halted_manual
-    assert "ENTRIES HALTED" in result.console
-    assert orders_of(result) == set()
-
-
-def test_in_virtual_time_no_folder_means_no_file(tmp_path):
-    result = short_run(tmp_path / "a", **{"risk__daily_loss_halt_frac": HALT_FRAC})
-    assert result.trader.engine.risk.halted_daily
-    assert not list(tmp_path.rglob("halts-*"))
+    with pytest.raises(JournalError, match="no journal can be written"):
+        run(tmp_path, configure(**QUIET), state_dir=tmp_path / "state")
 
 
 # -- a real process ------------------------------------------------------------------------------------------
@@ -442,15 +401,14 @@ def test_a_killed_daemon_that_had_tripped_the_day_halt_is_still_halted_when_it_j
         words = (f"venue.attach={url}", "risk.daily_loss_halt_frac=0.001", "telemetry.console=plain")
         daemons.append(start(tmp_path, *words))
         read_until(daemons[0], "daily loss halt set")
-        deadline = time.monotonic() + 20.0
-        while time.monotonic() < deadline and not list((tmp_path / "state").glob("halts-*.json")):
-            os.sched_yield()
         daemons[0].kill()
         daemons[0].communicate(timeout=30.0)
-        (kept,) = (tmp_path / "state").glob("halts-*.json")
-        assert json.loads(kept.read_text())["halted_daily"]
-        orders = {path: path.read_bytes() for path in (tmp_path / "logs").rglob("orders.csv")}
-        assert orders
+        (kept,) = [path for path in (tmp_path / "state").iterdir() if path.is_dir() and list_segments(path)]
+        found = recover(kept)
+        assert found is not None
+        assert HaltKind.DAILY in found.state.latches
+        sent = [order.order_id for order in records(tmp_path / "state", Intent)]
+        assert sent
 
         daemons.append(start(tmp_path, *words))
         lines = read_until(daemons[1], "HALTED_DAILY")
@@ -461,9 +419,8 @@ def test_a_killed_daemon_that_had_tripped_the_day_halt_is_still_halted_when_it_j
         daemons[1].send_signal(signal.SIGTERM)
         rest, _ = daemons[1].communicate(timeout=60.0)
         assert daemons[1].returncode == 0
-        assert "restored" in "".join(lines)
-        assert "ORDER" not in "".join(lines).replace("ORDERS MAY", "") + rest.replace("ORDERS MAY", "")
-        assert {path: path.read_bytes() for path in orders} == orders
+        assert "restored" in "".join(lines) + rest
+        assert [order.order_id for order in records(tmp_path / "state", Intent)] == sent
     finally:
         for process in (*daemons, venue):
             process.kill()

@@ -21,11 +21,13 @@ MODULES = {  # a .pyx hides the .pxd of the same name, which is read with it
 LAYERS = (
     (r"polybot", 0),
     (r"polybot\._fast(\..*)?", 0),
-    (r"polybot\.(errors|clock|config|config_\w+|latches|transport|volatility)", 1),
+    (r"polybot\.(errors|clock|config|config_\w+|crashpoints|latches|transport|volatility)", 1),
     (r"polybot\.market\.(spec|window)", 1),
-    (r"polybot\.(feeds|gateway|journal|sim|telemetry|market|strategies)(\..*)?", 2),
-    (r"polybot\.(runner|record|backtest|analyze|research)(\..*)?", 3),
-    (r"polybot\.(assembly|campaign\w*|cycle|daemon|following|harness|observer|trader|cli|compose|__main__)(\..*)?", 4),
+    (r"polybot\.(credentials|feeds|gateway|journal|sim|telemetry|market|strategies)(\..*)?", 2),
+    (r"polybot\.tape\.(record|screen|session|taped_window)", 4),
+    (r"polybot\.(account|runner|tape|backtest|analyze|paper|research|wallet)(\..*)?", 3),
+    (r"polybot\.(assembly|books|campaign\w*|control|cycle|daemon|entries|following|harness)(\..*)?", 4),
+    (r"polybot\.(observer|recording|recovering|telling|trader|cli|compose|__main__)(\..*)?", 4),
 )
 # Third-party libraries and the only modules that may import them.
 OWNERS = {
@@ -34,6 +36,7 @@ OWNERS = {
     "coincurve": r"polybot\.(gateway\.signer|sim\..*)",
     "cpython": r"polybot\._fast\..*",
     "cython": r"polybot\._fast\..*",
+    "eth_keyfile": r"polybot\.credentials\.keystore",
     "hydra": r"polybot\.compose",
     "libc": r"polybot\._fast\..*",
     "loguru": r"polybot\.(?!_fast).*",
@@ -41,9 +44,10 @@ OWNERS = {
     "omegaconf": r"polybot\.compose",
     "orjson": r"polybot\.(?!_fast)\w+\..*|polybot\.daemon",
     "picows": r"polybot\.(feeds\.connection|sim\..*)",
-    "polymarket": r"polybot\.wallet.*",
+    "polymarket": r"polybot\.wallet\.official",
     "telegram": r"polybot\.telemetry\.telegram",
-    "uvloop": r"polybot\.(cli|sim\.process)",
+    "uvloop": r"polybot\.(cli|sim\.child)",
+    "zstandard": r"polybot\.tape\..*",
 }
 # Modules of the standard library that are somebody's privilege.
 STDLIB_OWNERS = {

@@ -1,11 +1,11 @@
 """What a review of the strategies, the resting orders and the halts found, each as the test that failed first."""
 
-import asyncio
 import ctypes
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from journal.history import open_journal
 from scenario import SHARE, USD, Scenario, make_risk, rows
 from scripted_strategy import Scripted, opinion, place
 
@@ -13,7 +13,10 @@ from polybot._fast.event import DOWN, UP, CommandKind, EventFlag, OrderStatus
 from polybot._fast.latency_arb import LatencyArb
 from polybot._fast.risk import Denial
 from polybot._fast.strategy import Signal
-from polybot.latches import LossFile, LossKeeper, run_inline
+from polybot.journal.losses import JournalStore
+from polybot.journal.reader import read_journal
+from polybot.journal.records import Loss
+from polybot.latches import LossKeeper
 
 
 def two() -> tuple[Scenario, Scripted, Scripted]:
@@ -153,32 +156,30 @@ def book(**values: Any) -> Any:
     return risk
 
 
-def keeper(risk: Any, folder: Path) -> LossKeeper:
-    store = LossFile(folder, account="0xabc", session="s")
-    return LossKeeper(risk, store, notice=lambda *_: None, off_loop=run_inline)
+def marks(folder: Path) -> list[int]:
+    """Marks of open positions that the journal in this folder keeps, oldest first."""
+    (inner,) = [path for path in folder.iterdir() if path.is_dir()]
+    return [item.record.marked_usd for item in read_journal(inner) if isinstance(item.record, Loss)]
 
 
-def test_a_position_under_water_at_an_orderly_stop_is_known_to_the_next_start(tmp_path):
-    risk = book()
-    first = keeper(risk, tmp_path)
-    first.restore(resume=False)
+def test_a_position_under_water_at_an_orderly_stop_is_in_the_books(tmp_path):
+    risk, journal = book(), open_journal(tmp_path)
+    keeper = LossKeeper(risk, JournalStore(journal), notice=lambda *_: None)
+    keeper.restore(resume=False)
     risk.marked_usd = -29 * USD
-    first.freeze_manual()
-    assert asyncio.run(first.flush())
-    again = book()
-    keeper(again, tmp_path).restore(resume=False)
-    assert again.day_realised_usd == -29 * USD
+    keeper.freeze_manual()
+    assert keeper.flush()
+    journal.close()
+    assert marks(tmp_path) == [-29 * USD]
 
 
 def test_a_mark_that_sank_by_a_quarter_of_a_percent_is_saved_without_a_stop(tmp_path):
+    journal = open_journal(tmp_path)
     risk = book(day_realised_usd=-1 * USD, week_realised_usd=-1 * USD)
-    first = keeper(risk, tmp_path)
-    assert asyncio.run(first.flush())
-    for mark, wanted in ((-2 * USD, False), (-3 * USD, True)):
+    keeper = LossKeeper(risk, JournalStore(journal), notice=lambda *_: None)
+    assert keeper.flush()
+    for mark in (-2 * USD, -3 * USD):
         risk.marked_usd = mark
-        first.note()
-        assert first._changed.is_set() is wanted
-    assert asyncio.run(first.flush())
-    again = book()
-    keeper(again, tmp_path).restore(resume=False)
-    assert again.day_realised_usd == -4 * USD
+        keeper.note()
+    journal.abandon()
+    assert marks(tmp_path) == [0, -3 * USD]

@@ -107,19 +107,19 @@ def test_a_comparison_from_before_a_gap_does_not_open_entries_after_it():
         queue = list(answers)
         trader.gateway.reconcile = lambda: queue.pop(0)
         spawned = []
-        trader.spawn = lambda work: spawned.append(asyncio.ensure_future(work))
-        trader._on_user_connected()
+        trader.entries._spawn = lambda work: spawned.append(asyncio.ensure_future(work))
+        trader.entries.on_user_connected()
         await asyncio.sleep(0)
         user_state(trader, FeedState.FS_DISCONNECTED)
-        trader._on_user_connected()
+        trader.entries.on_user_connected()
         await asyncio.sleep(0)
         answers[0].set_result(ReconcileReport(0, (), 0, 0))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        before = trader._reconciled
+        before = trader.entries.reconciled
         answers[1].set_result(ReconcileReport(0, (), 0, 0))
         await asyncio.gather(*spawned)
-        return before, trader._reconciled
+        return before, trader.entries.reconciled
 
     assert asyncio.run(main()) == (False, True)
 

@@ -37,7 +37,7 @@ GUARDS = (
     r"|polybot/gateway/clob\.py|polybot/(telemetry|sim)/.*\.py|polybot/_fast/engine\.pyx"
 )
 # These keep the tasks they make and end them themselves.
-TASK_OWNERS = r"polybot/harness\.py|polybot/sim/(process|server)\.py"
+TASK_OWNERS = r"polybot/harness\.py|polybot/sim/(child|server)\.py"
 OUTSIDE = r"(tests|bench)/.*"
 BROAD = r"\bexcept\s*(\(?\s*(Base)?Exception\b[^:]*)?:"
 # What is banned: its pattern, and the files where it is allowed.

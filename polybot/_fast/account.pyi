@@ -11,4 +11,6 @@ class Account:
     strays: int
     duplicates: int
     overfills: int
+    contradictions: int
+    broken: int
     def __init__(self, risk: Risk, out: CommandBuffer) -> None: ...

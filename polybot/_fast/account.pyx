@@ -12,10 +12,10 @@ from libc.stdint cimport int64_t
 
 from polybot._fast.event cimport (
     BUY, CMD_CANCEL, DOWN, F_LOCAL, F_MAKER, OS_CANCEL_SENT, OS_FILLED, OS_PARTIAL, OS_REJECTED, OS_SENT, OS_UNKNOWN,
-    TS_FAILED, Command, CommandBuffer, Event,
+    TS_CONFIRMED, TS_FAILED, Command, CommandBuffer, Event,
 )
 from polybot._fast.fees cimport leg_micro_usd, taker_fee_micro_usd
-from polybot._fast.order cimport Order, Trade, rank
+from polybot._fast.order cimport MOVE_CONTRADICTION, MOVE_NONE, MOVE_ON, MOVE_REVIVED, Order, Trade, step_order, step_trade
 from polybot._fast.pricing cimport PRICE_OK
 from polybot._fast.records cimport emit, record_fill, record_order, record_settlement
 from polybot._fast.risk cimport Risk, at_risk
@@ -25,6 +25,10 @@ from polybot._fast.strategy cimport Signal
 cdef int64_t MICRO = 1_000_000
 # A cancel without an end is asked for again after so long; the gateway sends only one at a time.
 cdef int64_t CANCEL_AGAIN_NS = 2_000_000_000
+# Broken invariants told in words; all of them are counted.
+cdef int MAX_TOLD = 20
+# Trades of one order that are added up again with every one of them.
+cdef int MAX_ADDED_UP = 64
 
 
 cdef class Account:
@@ -62,6 +66,18 @@ cdef class Account:
         m.dispatched[s.strategy] += 1
         return o
 
+    cdef Order restore_order(self, MarketState m, Signal s, int64_t seq, int64_t dispatched_ns, int64_t expires_ns):
+        """An order of an earlier run, with the number and the times it had then."""
+        cdef int64_t following = m.order_seq_next
+        cdef int64_t last = m.last_dispatch_ns[s.strategy]
+        cdef Order o
+        m.order_seq_next = seq
+        o = self.open_order(m, s, dispatched_ns)
+        o.expires_ns = expires_ns
+        m.order_seq_next = following if following > seq else seq + 1
+        m.last_dispatch_ns[s.strategy] = last if last > dispatched_ns else dispatched_ns
+        return o
+
     cdef void retire(self, int strategy) noexcept:
         """Let what a disabled strategy left resting end with the next heartbeat: nobody thinks it over any more."""
         cdef Order o
@@ -72,16 +88,25 @@ cdef class Account:
     cdef int forget_market(self, MarketState m) except -1:
         """Drop a market's orders; room that orders without a last word still hold is given back, and said."""
         cdef Order o
+        cdef int s
+        for s in range(MAX_STRATEGIES):
+            self.risk.book_cost(s, -exposed(m, s), 0)     # nothing is held: sales that were never confirmed
         for o in m.open_orders:
             self.risk.hold(o.strategy, -o.reserved_usd)
             self.alerts.append(f"order {o.seq}: its market is forgotten before its last word (status {o.status})")
         self.orders = {seq: o for seq, o in self.orders.items() if (<Order> o).market != m.index}
         return 0
 
+    cdef void note_cancel(self, MarketState m, int64_t now_ns) noexcept:
+        """Everything of a market is being cancelled in one go: what is left is cancelled one by one later."""
+        cdef Order o
+        for o in m.open_orders:
+            o.cancel_ns = now_ns + CANCEL_AGAIN_NS
+
     cdef int cancel_resting(self, MarketState m, int64_t now_ns, bint all_of_them) except -1:
         """Cancel resting orders whose time is up or whose edge is gone (all of them when they may not rest).
 
-        Edge is fair - price under the market's present price; unknown orders wait for the gateway's answer first.
+        Edge is fair - price under the market's present price.  An unknown order is cancelled too, and stays unknown.
         """
         cdef Order o
         cdef bint gone
@@ -97,7 +122,7 @@ cdef class Account:
             o.cancel_ns = now_ns + CANCEL_AGAIN_NS
             c = emit(self.out, CMD_CANCEL, m.index, now_ns)
             c.order_seq, c.strategy, c.outcome, c.price_ticks = o.seq, o.strategy, o.outcome, o.price_ticks
-            if rank(o.status) < rank(OS_CANCEL_SENT):
+            if step_order(o.status, OS_CANCEL_SENT, False) == MOVE_ON:
                 o.status = OS_CANCEL_SENT
                 record_order(self.out, o, now_ns)
         return 0
@@ -105,32 +130,39 @@ cdef class Account:
     # -- what the venue says ----------------------------------------------------------------------------------
 
     cdef int on_order_update(self, MarketState m, Order o, const Event* e) except -1:
-        """Move the order to a later state, or count the news as a duplicate."""
+        """Move the order along the table of states, or count the news as a duplicate."""
         cdef int status = <int> e.i
-        if e.j > o.matched:
+        cdef int move
+        cdef bint grew = e.j > o.matched
+        if grew:
             o.matched = e.j
-        elif o.terminal() or (rank(status) <= rank(o.status) and o.status != OS_UNKNOWN):
-            self.duplicates += 1
-            return 0
-        if not o.terminal() and (rank(status) > rank(o.status) or o.status == OS_UNKNOWN):
+            if e.j > o.shares:
+                self.contradict(o, f"told as matched {e.j} of {o.shares} micro-shares")
+        move = step_order(o.status, status, o.matched > 0)
+        if move == MOVE_CONTRADICTION or move == MOVE_REVIVED:
+            self.contradict(o, f"told as {status}, known as {o.status}")
+        if move == MOVE_ON or move == MOVE_REVIVED:
             o.status = status
             if status == OS_FILLED and e.j < 0:
                 o.matched = o.shares             # how much was not told: all of it, until fills say otherwise
             if status == OS_REJECTED and e.flags & F_LOCAL and m.last_dispatch_ns[o.strategy] == o.dispatched_ns:
                 # Refused before it reached the venue: the cooldown runs from the dispatch before.
                 m.last_dispatch_ns[o.strategy] = o.previous_dispatch_ns
+        elif not grew:
+            self.duplicates += move == MOVE_NONE
+            return 0
         self.finish_order(m, o)
         if o.status == OS_REJECTED and e.flags & F_LOCAL and o.seq == m.house_seq and not _counts_any(m):
             m.house = -1                         # nothing reached the venue, so nothing was dispatched
         return 0
 
     cdef int finish_order(self, MarketState m, Order o) except -1:
-        """After any change: reservation, order count, open list, and a record."""
+        """After any change: reservation, order count, open list, invariants, and a record."""
         cdef int64_t reserve
         cdef bint counts
         if o.filled >= o.shares and not o.terminal():
             o.status = OS_FILLED
-        elif o.filled > 0 and not o.terminal() and o.status != OS_UNKNOWN and rank(o.status) < rank(OS_PARTIAL):
+        elif o.filled > 0 and o.status != OS_UNKNOWN and step_order(o.status, OS_PARTIAL, True) == MOVE_ON:
             o.status = OS_PARTIAL
         reserve = o.reserve()
         self.risk.hold(o.strategy, reserve - o.reserved_usd)
@@ -144,27 +176,55 @@ cdef class Account:
                 m.open_orders.remove(o)
         elif o not in m.open_orders:
             m.open_orders.append(o)
+        if o.matched < o.filled or o.filled < 0 or m.order_count[o.strategy] < 0 or not self.risk.is_sound(o.strategy):
+            self.broke(o, f"filled {o.filled}, matched {o.matched}, counted {m.order_count[o.strategy]}, exposure "
+                          f"{self.risk.exposure(o.strategy)} of {self.risk.exposure()}")
         return record_order(self.out, o, self.now_ns)
 
+    cdef int contradict(self, Order o, str what) except -1:
+        """Two facts that cannot both be true: counted, and a person is told."""
+        self.contradictions += 1
+        self.alerts.append(f"contradiction: order {o.seq} {what}")
+        return 0
+
+    cdef int broke(self, Order o, str what) except -1:
+        """Our own books do not add up: that is a defect, so nothing new is begun; the first times are told."""
+        self.broken += 1
+        self.risk.halted_manual = True
+        if self.broken <= MAX_TOLD:
+            self.alerts.append(f"InvariantBroken: order {o.seq}: {what}; halted")
+        return 0
+
     cdef int on_fill(self, MarketState m, Order o, const Event* e) except -1:
-        """Book a trade once; later statuses of it only move forward, FAILED reverses it once."""
+        """Book a trade once; then it moves along the table of states, and FAILED reverses it once."""
         cdef int64_t key = <int64_t> e.y
         cdef int status = <int> e.x
         cdef Trade t = o.trades.get(key)
+        cdef int known = 0 if t is None else t.status, move = step_trade(known, status)
+        if t is not None and (t.shares != e.j or t.price_ticks != e.i):
+            self.contradict(o, f"trade {key} told as {e.j} at {e.i}, known as {t.shares} at {t.price_ticks}")
+        if move != MOVE_ON:
+            self.duplicates += move == MOVE_NONE
+            if move == MOVE_CONTRADICTION:
+                self.contradict(o, f"trade {key} told as {status}, known as {known}")
+            return 0
         if t is None:
             t = self._new_trade(m, o, e)
             o.trades[key] = t
-            if status != TS_FAILED:
-                self.book_trade(m, o, t, 1)
-            else:
-                o.matched = max(o.filled, o.matched - t.shares)      # a match that comes to nothing
-        elif status <= t.status:
-            self.duplicates += 1
-            return 0
-        else:
-            t.status = status
             if status == TS_FAILED:
-                self.book_trade(m, o, t, -1)
+                o.matched = max(o.filled, o.matched - t.shares)      # a match that comes to nothing
+            else:
+                if o.status == OS_REJECTED:
+                    self.contradict(o, f"filled by trade {key}, known as refused")
+                    o.status = OS_PARTIAL
+                self.book_trade(m, o, t, 1)
+        elif status == TS_FAILED:
+            self.book_trade(m, o, t, -1)
+        elif status == TS_CONFIRMED and o.side != BUY:
+            self.free_sale(m, o, t)
+        t.status = status
+        if len(o.trades) <= MAX_ADDED_UP and o.standing() != o.filled:
+            self.broke(o, f"filled {o.filled}, trades that stand {o.standing()}")
         record_fill(self.out, o, t, key, self.now_ns)
         return self.finish_order(m, o)
 
@@ -180,10 +240,13 @@ cdef class Account:
         return t
 
     cdef int book_trade(self, MarketState m, Order o, Trade t, int sign) except -1:
-        """Book (sign 1) or reverse (sign -1) a trade: position, cost, exposure; after settlement also the PnL."""
+        """Book (sign 1) or reverse (sign -1) a trade: position, cost, exposure; after settlement also the PnL.
+
+        What a sale brings makes room only when it is CONFIRMED: until then it may come back.
+        """
         cdef int64_t shares = t.shares * sign, cost = t.cost_usd * sign
         cdef int64_t held = shares if o.side == BUY else -shares
-        cdef int64_t exposed = at_risk(m.strat_cost_usd[o.strategy] + cost) - at_risk(m.strat_cost_usd[o.strategy])
+        cdef int64_t before = exposed(m, o.strategy)
         o.filled += shares
         if o.filled > o.shares:
             self.overfills += 1
@@ -198,10 +261,19 @@ cdef class Account:
         m.strat_shares[o.strategy][o.outcome] += held
         m.strat_cost_usd[o.strategy] += cost
         m.strat_fees_usd[o.strategy] += t.fee_usd * sign
-        self.risk.book_cost(o.strategy, exposed, cost)
+        if o.side != BUY and t.provisional():
+            m.strat_unsold_usd[o.strategy] -= cost
+        self.risk.book_cost(o.strategy, exposed(m, o.strategy) - before, cost)
         if m.settled:
-            self.settle_delta(m, o.strategy, cost, held if o.outcome == m.outcome else 0, exposed)
+            self.settle_delta(m, o.strategy, cost, held if o.outcome == m.outcome else 0, 0)
             self.risk.check_halts()
+        return 0
+
+    cdef int free_sale(self, MarketState m, Order o, Trade t) except -1:
+        """A sale is final: what it brought makes room now."""
+        cdef int64_t before = exposed(m, o.strategy)
+        m.strat_unsold_usd[o.strategy] += t.cost_usd
+        self.risk.book_cost(o.strategy, exposed(m, o.strategy) - before, 0)
         return 0
 
     # -- settlement -------------------------------------------------------------------------------------------
@@ -209,16 +281,18 @@ cdef class Account:
     cdef int on_outcome(self, MarketState m, int outcome) except -1:
         """The venue published the winner: book each strategy's PnL, once."""
         cdef int s
+        cdef int64_t freed
         if m.settled or outcome > DOWN:
             self.duplicates += m.settled
             self.strays += not m.settled
             return 0
         m.outcome = outcome
-        m.settled = True
         m.closed = True
         for s in range(MAX_STRATEGIES):
-            if m.strat_cost_usd[s] != 0 or m.strat_shares[s][UP_SLOT] != 0 or m.strat_shares[s][DOWN_SLOT] != 0:
-                self.settle_delta(m, s, m.strat_cost_usd[s], m.strat_shares[s][m.outcome], at_risk(m.strat_cost_usd[s]))
+            freed = exposed(m, s)
+            if m.strat_cost_usd[s] != 0 or m.strat_shares[s][UP_SLOT] != 0 or m.strat_shares[s][DOWN_SLOT] != 0 or freed:
+                self.settle_delta(m, s, m.strat_cost_usd[s], m.strat_shares[s][m.outcome], freed)
+        m.settled = True
         self.risk.check_halts()                  # once all of them are in
         return 0
 
@@ -228,6 +302,11 @@ cdef class Account:
         self.risk.roll(self.now_ns)              # a result of the first instant of a day is that day's
         self.risk.realise(strategy, payout - cost, exposed)
         return record_settlement(self.out, m, strategy, self.now_ns, paid, won)
+
+
+cdef int64_t exposed(MarketState m, int strategy) noexcept:
+    """Micro-USD a strategy's position counts as exposure: its net cost, as if no sale that may still fail had been made."""
+    return 0 if m.settled else at_risk(m.strat_cost_usd[strategy] + m.strat_unsold_usd[strategy])
 
 
 cdef bint _counts_any(MarketState m) noexcept:

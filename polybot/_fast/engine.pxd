@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 
 from polybot._fast.account cimport Account
 from polybot._fast.event cimport CommandBuffer, Event, EventBuffer
+from polybot._fast.flatten cimport Flattener
 from polybot._fast.risk cimport Risk
 from polybot._fast.state cimport MarketState, SpotState
 from polybot._fast.strategy cimport Signal, Strategy
@@ -14,6 +15,7 @@ cdef class Engine:
     cdef readonly dict markets
     cdef readonly int64_t now_ns
     cdef readonly Account account
+    cdef readonly Flattener flattener
     cdef CommandBuffer out
     cdef list active
     cdef list pool

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from polybot._fast.account import Account
 from polybot._fast.event import CommandBuffer, EventBuffer
+from polybot._fast.flatten import Flattener
 from polybot._fast.order import Order
 from polybot._fast.risk import Risk
 from polybot._fast.state import MarketState, SpotState
@@ -17,6 +18,7 @@ class Engine:
     markets: dict[int, MarketState]
     now_ns: int
     account: Account
+    flattener: Flattener
     def __init__(
         self,
         *,
@@ -46,5 +48,22 @@ class Engine:
     def duplicates(self) -> int: ...
     @property
     def overfills(self) -> int: ...
+    def strategy_slot(self, name: str) -> int: ...
+    def restore_order(
+        self,
+        market_index: int,
+        *,
+        order_seq: int,
+        strategy: int,
+        outcome: int,
+        side: int,
+        order_type: int,
+        price_ticks: int,
+        shares: int,
+        post_only: bool,
+        dispatched_ns: int,
+        expires_ns: int = 0,
+        cancel_edge: float = ...,
+    ) -> Order: ...
     def drop_market(self, index: int) -> None: ...
     def process(self, events: EventBuffer) -> CommandBuffer: ...

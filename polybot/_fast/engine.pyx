@@ -13,12 +13,13 @@ from libc.stdint cimport int64_t
 
 from polybot._fast.account cimport Account
 from polybot._fast.event cimport (
-    CMD_CANCEL_ALL, CMD_PLACE, CMD_REFETCH_TICK, CMD_RESYNC_BOOK, CMD_SIGNAL, DOWN, EV_BALANCE, EV_BOOK_DELTA,
+    BUY, CMD_CANCEL_ALL, CMD_PLACE, CMD_REFETCH_TICK, CMD_RESYNC_BOOK, CMD_SIGNAL, DOWN, EV_BALANCE, EV_BOOK_DELTA,
     EV_BOOK_LEVEL, EV_BOOK_SNAPSHOT, EV_FEED_STATE, EV_FILL, EV_MARKET_CLOSE, EV_OPERATOR, EV_ORACLE_SPOT,
     EV_ORACLE_TWAP, EV_ORDER_UPDATE, EV_OUTCOME, EV_PUBLIC_QUOTE, EV_SPOT_QUOTE, EV_SPOT_TRADE, EV_STRIKE,
-    EV_TICK_SIZE, EV_TIMER, F_END, F_GAP, F_SNAPSHOT, FEED_MARKET, FS_WITNESSED, NO_MARKET, OP_FLATTEN, OP_HALT,
-    OP_RESUME, OS_UNKNOWN, UP, CommandBuffer, Event, EventBuffer,
+    EV_TICK_SIZE, EV_TIMER, EV_VENUE, F_END, F_GAP, F_SNAPSHOT, FEED_MARKET, FS_WITNESSED, NO_MARKET, OP_FLATTEN, OP_HALT,
+    OP_RESUME, OS_UNKNOWN, TS_FAILED, TS_MATCHED, UP, CommandBuffer, Event, EventBuffer,
 )
+from polybot._fast.flatten cimport Flattener
 from polybot._fast.order cimport Order
 from polybot._fast.records cimport emit, record_diagnostic, record_portfolio, record_signal
 from polybot._fast.risk cimport (
@@ -29,6 +30,15 @@ from polybot._fast.state cimport DOWN_SLOT, MAX_STRATEGIES, UP_SLOT, MarketState
 from polybot._fast.strategy cimport ON_ANY_BOOK, ON_BOOK, ON_SPOT_TRADE, Signal, Strategy
 
 cdef int64_t NS = 1_000_000_000
+cdef int64_t MAX_USHARES = 10 ** 15              # the limit of _fast.fees
+cdef double MAX_KEY = 2.0 ** 52
+
+
+cdef bint _is_sound_fill(const Event* e) noexcept:
+    """True for a fill whose numbers can be booked (size and price in range, a status and a key that are whole numbers)."""
+    if not (0 < e.j <= MAX_USHARES and 0 < e.i < 10_000 and 0.0 <= e.y < MAX_KEY and e.y == <int64_t> e.y):
+        return False
+    return <int> TS_MATCHED <= e.x <= <int> TS_FAILED and e.x == <int> e.x
 
 
 cdef int _told(double ticks, int empty) noexcept:
@@ -65,6 +75,7 @@ cdef class Engine:
         self.active = []
         self.out = CommandBuffer()
         self.account = Account(risk, self.out)
+        self.flattener = Flattener(self.account, self.out, end_guard_ns=self.end_guard_ns)
         self.wants_any_book = any((<Strategy> s).enabled and (<Strategy> s).triggers & ON_ANY_BOOK for s in self.strategies)
         self.pool = [Signal() for _ in range(MAX_STRATEGIES)]
 
@@ -86,6 +97,45 @@ cdef class Engine:
         for strategy in self.strategies:
             (<Strategy> strategy).prepare(state)
         return state
+
+    def strategy_slot(self, str name not None) -> int:
+        """Index of this strategy; a name that is not configured (any more) gets a disabled place that may not trade.
+
+        ValueError when all MAX_STRATEGIES places are taken.
+        """
+        cdef Strategy strategy
+        for strategy in self.strategies:
+            if strategy.name == name:
+                return strategy.index
+        strategy = Strategy(name, gate_names=(), triggers=0, enabled=False)
+        strategy.bind(len(self.strategies))
+        self.strategies.append(strategy)
+        return strategy.index
+
+    def restore_order(self, int market_index, *, int64_t order_seq, int strategy, int outcome, int side, int order_type,
+                      int price_ticks, int64_t shares, bint post_only, int64_t dispatched_ns, int64_t expires_ns=0,
+                      double cancel_edge=NAN) -> Order:
+        """Make an order of an earlier run again, as SENT: held in full and counted; new numbers come after it.
+
+        The events that told of it are given to `process` afterwards.  Sizes in micro-shares, times in venue ns.
+        Raises KeyError for a market that is not open, ValueError for an order that cannot be one or exists.
+        """
+        cdef MarketState m = self.markets[market_index]
+        cdef Signal s = Signal()
+        cdef Order o
+        if not 0 <= strategy < len(self.strategies):
+            raise ValueError(f"order {order_seq}: no strategy {strategy}")
+        if order_seq in self.account.orders:
+            raise ValueError(f"order {order_seq} exists")
+        s.clear()
+        s.strategy, s.outcome, s.side, s.order_type = strategy, outcome, side, order_type
+        s.price_ticks, s.shares, s.post_only, s.cancel_edge = price_ticks, shares, post_only, cancel_edge
+        s.edge, s.confidence, s.price = 0.0, 0.0, price_ticks * 1e-4
+        s.check()
+        o = self.account.restore_order(m, s, order_seq, dispatched_ns, expires_ns)
+        if m.house < 0 and o.side == BUY and not self._passive(s):
+            m.house, m.house_seq = o.outcome, o.seq
+        return o
 
     def drop_market(self, int index) -> None:
         """Forget a settled market and its orders; ValueError while it holds a position that is not settled.
@@ -183,6 +233,8 @@ cdef class Engine:
             return self.on_feed_state(e)
         if kind == EV_BALANCE:
             self.risk.cash_usd = e.j
+        elif kind == EV_VENUE:
+            self.risk.venue_down = e.i != 0
         elif e.flags & F_END:
             return self.on_message_end(e.recv_ns)
         return 0
@@ -301,10 +353,15 @@ cdef class Engine:
         self.risk.roll(now_ns)
         for m in self.active:
             marked += self.marked(m)
-            if not m.closed and (m.open_orders or m.moves.lookback_ns):
+            if m.closed:
+                if m.open_orders:
+                    self.account.cancel_resting(m, now_ns, True)
+            elif m.open_orders or m.moves.lookback_ns:
                 self.tend_market(m, now_ns)
         self.risk.marked_usd = marked
         self.risk.check_halts()
+        if self.flattener.on:
+            self.flattener.run(self.active, now_ns)
         if now_ns >= self.next_diagnostic_ns:
             self.next_diagnostic_ns = now_ns - now_ns % self.diagnostics_ns + self.diagnostics_ns
             for m in self.active:
@@ -356,6 +413,7 @@ cdef class Engine:
             return 0
         m.closed = True
         if m.open_orders:
+            self.account.note_cancel(m, e.recv_ns)
             emit(self.out, CMD_CANCEL_ALL, m.index, e.recv_ns)
         return 0
 
@@ -373,8 +431,10 @@ cdef class Engine:
             self.risk.halted_manual = True
         elif e.i == OP_RESUME:
             self.risk.halted_manual = False
+            self.flattener.on = False
         elif e.i == OP_FLATTEN:
             self.risk.halted_manual = True
+            self.flattener.begin()               # the next heartbeat sells
             emit(self.out, CMD_CANCEL_ALL, NO_MARKET, e.recv_ns)
         return 0
 
@@ -497,7 +557,7 @@ cdef class Engine:
         """An update or a fill of one of our orders; of one we do not know it is counted, and a fill is told."""
         cdef Order o = self.account.orders.get(e.seq)
         if e.kind == EV_FILL:
-            if o is None or e.j <= 0 or not 0 < e.i < 10_000:
+            if o is None or not _is_sound_fill(e):
                 self.account.strays += 1
                 self.account.alerts.append(f"a fill of order {e.seq} cannot be booked: {e.j} micro-shares at {e.i} ticks")
                 return 0

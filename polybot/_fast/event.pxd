@@ -25,6 +25,7 @@ cpdef enum EventKind:
     EV_OUTCOME = 19          # outcome = winner as the venue published it: settles
     EV_OPERATOR = 20         # i OperatorCode
     EV_BALANCE = 21          # j collateral in micro-USD
+    EV_VENUE = 22            # i 1: the gateway takes no new orders now, 0: it does
 
 cpdef enum EventFlag:
     F_END = 1                # last record of one venue message: strategies are evaluated after it

@@ -32,6 +32,7 @@ class EventKind(IntEnum):
     EV_OUTCOME = 19
     EV_OPERATOR = 20
     EV_BALANCE = 21
+    EV_VENUE = 22
 
 class EventFlag(IntEnum):
     F_END = 1
@@ -144,6 +145,7 @@ EV_MARKET_CLOSE = EventKind.EV_MARKET_CLOSE
 EV_OUTCOME = EventKind.EV_OUTCOME
 EV_OPERATOR = EventKind.EV_OPERATOR
 EV_BALANCE = EventKind.EV_BALANCE
+EV_VENUE = EventKind.EV_VENUE
 F_END = EventFlag.F_END
 F_AGG = EventFlag.F_AGG
 F_SNAPSHOT = EventFlag.F_SNAPSHOT

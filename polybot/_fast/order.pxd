@@ -1,5 +1,11 @@
-# One order of ours and its booked fills.
+# One order of ours and its booked fills; the one table of states.
 from libc.stdint cimport int64_t
+
+cpdef enum Move:
+    MOVE_NONE = 0            # a repeat, or older than what is known
+    MOVE_ON = 1              # the state moves
+    MOVE_CONTRADICTION = 2   # both cannot be true: not applied, told
+    MOVE_REVIVED = 3         # the venue shows what it had refused: the state moves, told
 
 cdef class Order:
     cdef readonly int64_t seq
@@ -27,6 +33,7 @@ cdef class Order:
     cdef int64_t outstanding(self) noexcept
     cdef bint rests(self) noexcept
     cdef int64_t reserve(self) noexcept
+    cdef int64_t standing(self) noexcept
 
 cdef class Trade:
     cdef readonly int status
@@ -35,6 +42,8 @@ cdef class Trade:
     cdef readonly int64_t cost_usd       # with fee, micro-USD
     cdef readonly int64_t fee_usd
     cdef readonly bint maker
+    cdef bint provisional(self) noexcept
 
-cdef bint is_terminal(int status) noexcept
-cdef int rank(int status) noexcept
+cpdef bint is_terminal(int status) noexcept
+cdef int step_order(int old, int new, bint matched) noexcept
+cdef int step_trade(int old, int new) noexcept

@@ -83,7 +83,7 @@ cdef class Risk:
     cdef readonly bint halted_daily
     cdef readonly bint halted_weekly
     cdef readonly bint venue_down
-    cdef readonly int64_t cash_usd               # -1: not known yet
+    cdef readonly int64_t cash_usd               # as the venue told it, less what was bought since; -1: not known yet
     cdef readonly int64_t reserved_usd           # all orders that may still fill
     cdef readonly int64_t position_usd           # cost of open positions
     cdef int64_t strat_reserved[MAX_STRATEGIES]
@@ -124,6 +124,7 @@ cdef class Risk:
     cdef int _fit_size(self, MarketState market, Signal signal, int strategy, bint taker) noexcept
     cdef int _fit_sale(self, MarketState market, Signal signal, int strategy) noexcept
     cdef bint _too_fast(self, int64_t now_ns) noexcept
+    cdef bint is_sound(self, int strategy) noexcept
     cdef void hold(self, int strategy, int64_t change_usd) noexcept
     cdef void book_cost(self, int strategy, int64_t at_risk_usd, int64_t paid_usd) noexcept
     cdef void realise(self, int strategy, int64_t pnl_usd, int64_t at_risk_usd) noexcept

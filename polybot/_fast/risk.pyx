@@ -173,11 +173,19 @@ cdef class Risk:
         self.strat_reserved[strategy] += change_usd
 
     cdef void book_cost(self, int strategy, int64_t at_risk_usd, int64_t paid_usd) noexcept:
-        """A fill (or its reversal) changed what a position has at risk; cash went the way of what was paid."""
+        """A fill (or its reversal) changed what a position has at risk; what was paid is no longer cash.
+
+        Cash only falls here: what a sale or a failed trade brings back counts when the venue tells its balance.
+        """
         self.position_usd += at_risk_usd
         self.strat_position[strategy] += at_risk_usd
-        if self.cash_usd >= 0:
+        if self.cash_usd >= 0 and paid_usd > 0:
             self.cash_usd = self.cash_usd - paid_usd if self.cash_usd > paid_usd else 0
+
+    cdef bint is_sound(self, int strategy) noexcept:
+        """False when a sum is below zero, which none can be."""
+        return (self.reserved_usd >= 0 and self.position_usd >= 0 and self.strat_reserved[strategy] >= 0
+                and self.strat_position[strategy] >= 0)
 
     cdef void realise(self, int strategy, int64_t pnl_usd, int64_t at_risk_usd) noexcept:
         """A position was settled: what it had at risk is no longer exposure, its PnL is the day's."""

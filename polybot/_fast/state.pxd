@@ -115,6 +115,7 @@ cdef class MarketState:
     cdef readonly int64_t strat_cost_usd[MAX_STRATEGIES]
     cdef int64_t strat_shares[MAX_STRATEGIES][2]
     cdef readonly int64_t strat_fees_usd[MAX_STRATEGIES]
+    cdef int64_t strat_unsold_usd[MAX_STRATEGIES]    # proceeds of sales that may still fail: no room before CONFIRMED
     cdef readonly int64_t signals[MAX_STRATEGIES]
     cdef readonly int64_t dispatched[MAX_STRATEGIES]
     cdef int64_t denials[MAX_STRATEGIES][64]

@@ -345,6 +345,12 @@ cdef class MarketState:
         self.require_outcome(outcome)
         return self.book.best_bid(outcome)
 
+    def strategy_position(self, int strategy) -> tuple[int, int]:
+        """Micro-shares of Up and of Down one strategy holds, what is offered included."""
+        if not 0 <= strategy < MAX_STRATEGIES:
+            raise IndexError(strategy)
+        return self.strat_shares[strategy][UP_SLOT], self.strat_shares[strategy][DOWN_SLOT]
+
     def position(self) -> tuple[int, int]:
         """Micro-shares held of Up and Down."""
         return self.shares[UP_SLOT], self.shares[DOWN_SLOT]

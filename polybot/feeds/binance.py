@@ -64,6 +64,7 @@ class SpotFeed:
         self._rejected = 0  # frames the decoder had held for old at the last silence
         self._silences = 0
         self._warm_errors = 0
+        self.id_resets = 0  # times the decoder was told to forget its ids
 
     def url(self) -> str:
         """Next address; every call goes on to the next host."""
@@ -173,6 +174,7 @@ class SpotFeed:
         if was_stale and rejected > self._rejected:
             # Frames come, but their ids are behind ours: the other end started its sequence anew.
             self._decoder.reset_ids()
+            self.id_resets += 1
         self._rejected = rejected
         self._silences += 1
         self._live.restart(now_ns)

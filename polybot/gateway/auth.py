@@ -8,13 +8,13 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from polybot.errors import VenueError
 from polybot.gateway.signer import Signer
 
-__all__ = ["ApiCredentials", "RequestSigner", "login_headers"]
+__all__ = ["ApiCredentials", "Login", "RequestSigner", "login_headers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,23 @@ class ApiCredentials:
     def user_channel_auth(self) -> dict[str, str]:
         """The `auth` object of the user channel's first message."""
         return {"apiKey": self.api_key, "secret": self.secret, "passphrase": self.passphrase}
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How an account logs in: with credentials it was given, else with those its key derives.
+
+    `tell` hears them before they are used, so that no log ever shows them.
+    """
+
+    given: ApiCredentials | None = None
+    tell: Callable[[ApiCredentials], None] | None = None
+
+    def use(self, credentials: ApiCredentials) -> ApiCredentials:
+        """Tell, and hand back."""
+        if self.tell is not None:
+            self.tell(credentials)
+        return credentials
 
 
 class RequestSigner:

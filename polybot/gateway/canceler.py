@@ -1,20 +1,20 @@
 """Cancels: one order, one market, everything.  Repeated until answered, never taken as proof.
 
-Owns the DELETE requests and their own rate bucket (cancels never wait behind places).  A cancel is
-idempotent, so it is sent again after no answer; at most MAX_ATTEMPTS times.  "Canceled" does not
-tell how much had matched and "not canceled" does not tell why: the resolver looks in both cases.
-Called by gateway.clob.
+Owns the DELETE requests and their own rate bucket; the HTTP client gives them connections of their own, so a
+cancel never waits behind a place.  Cancels asked for in one go leave as one request.  A cancel is idempotent, so
+it is sent again after no answer; at most MAX_ATTEMPTS times, and once more when the venue answers again.
+"Canceled" does not tell how much had matched and "not canceled" does not tell why: the resolver looks in both
+cases.  Called by gateway.clob.
 """
 
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from polybot.clock import Clock
 from polybot.config import GatewayConfig
 from polybot.errors import VenueUnavailable
 from polybot.gateway.limiter import TokenBucket
 from polybot.gateway.orders import TradedMarket
-from polybot.gateway.resolver import Resolver
+from polybot.gateway.resolver import Resolver, Spawn
 from polybot.gateway.responses import CancelAnswer, read_cancel
 from polybot.gateway.rest import ClobRest
 from polybot.gateway.tracker import OrderTracker, TrackedOrder
@@ -22,6 +22,7 @@ from polybot.gateway.tracker import OrderTracker, TrackedOrder
 __all__ = ["MAX_ATTEMPTS", "Canceler"]
 
 MAX_ATTEMPTS = 8  # with the backoff of gateway settings: about 20 s
+MAX_BATCH = 1_000  # ids in one DELETE /orders, by the venue's documentation
 
 
 class Canceler:
@@ -35,7 +36,7 @@ class Canceler:
         resolver: Resolver,
         clock: Clock,
         settings: GatewayConfig,
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        spawn: Spawn,
     ) -> None:
         self._rest = rest
         self._tracker = tracker
@@ -44,6 +45,7 @@ class Canceler:
         self._settings = settings
         self._spawn = spawn
         self._bucket = TokenBucket(settings.cancel_per_s, settings.cancel_burst)
+        self._waiting: list[TrackedOrder] = []  # for the request that leaves when this turn of the loop is over
         self.counters = {"cancels": 0, "cancel_retries": 0, "cancel_failed": 0}
 
     def start(self, order: TrackedOrder) -> None:
@@ -51,7 +53,15 @@ class Canceler:
         order.cancel_wanted = True
         if order.answered and not order.canceling and not order.is_terminal:
             order.canceling = True
-            self._spawn(self._cancel_order(order))
+            self._waiting.append(order)
+            if len(self._waiting) == 1:
+                self._spawn(self._cancel_waiting())
+
+    def again(self) -> None:
+        """The venue answers again: what was to be canceled and is not known to be."""
+        for order in self._tracker.open_orders():
+            if order.cancel_wanted and not order.cancel_confirmed:
+                self.start(order)
 
     async def cancel_all(self, market: TradedMarket | None = None) -> tuple[str, ...]:
         """Cancel every order of a market, or of the account; returns the ids the venue canceled.
@@ -78,19 +88,36 @@ class Canceler:
             self._note(answer.canceled)
         return answer
 
-    async def _cancel_order(self, order: TrackedOrder) -> None:
-        try:
-            answer = await self._send("/order", {"orderID": order.order_id}, order)
-        finally:
-            order.canceling = False
-        if answer is not None:
-            order.cancel_answered = True
-            order.missing = order.order_id in answer.not_canceled
-            self._note(answer.canceled)
-        self._look(order.order_id)
+    async def _cancel_waiting(self) -> None:
+        orders, self._waiting = self._waiting, []
+        for start in range(MAX_BATCH, len(orders), MAX_BATCH):
+            self._spawn(self._cancel_orders(orders[start : start + MAX_BATCH]))
+        await self._cancel_orders(orders[:MAX_BATCH])
 
-    async def _send(self, path: str, body: object, order: TrackedOrder | None = None) -> CancelAnswer | None:
-        """Send a DELETE until it is answered; stops early when the order has ended meanwhile."""
+    async def _cancel_orders(self, orders: list[TrackedOrder]) -> None:
+        ids = [order.order_id for order in orders]
+        try:
+            if len(ids) == 1:
+                answer = await self._send("/order", {"orderID": ids[0]}, orders)
+            else:
+                answer = await self._send("/orders", ids, orders)
+        finally:
+            for order in orders:
+                order.canceling = False
+        for order in orders:
+            if answer is not None:
+                told = order.order_id in answer.not_canceled
+                order.cancel_answered = told or order.order_id in answer.canceled or len(orders) == 1
+                order.missing = told
+        if answer is not None:
+            self._note(answer.canceled)
+        for order_id in ids:
+            self._look(order_id)
+
+    async def _send(
+        self, path: str, body: object, orders: list[TrackedOrder] | None = None
+    ) -> CancelAnswer | None:
+        """Send a DELETE until it is answered; stops early when its orders have ended meanwhile."""
         pause_s = self._settings.resolve_min_s
         for attempt in range(MAX_ATTEMPTS):
             await self._bucket.acquire(self._clock)
@@ -101,7 +128,7 @@ class Canceler:
                 answer = None
             if answer is not None:
                 return answer
-            if order is not None and order.is_terminal:
+            if orders is not None and all(order.is_terminal for order in orders):
                 return None
             await self._clock.sleep(pause_s)
             pause_s = min(self._settings.resolve_max_s, 2.0 * pause_s)

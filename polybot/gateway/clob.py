@@ -8,8 +8,8 @@ Must not choose prices or sizes and knows no strategy.  Called by the daemon, wh
 user channel (on_user_event) and, after every (re)connect of it, reconcile().
 """
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -27,8 +27,11 @@ from polybot.clock import Clock
 from polybot.config import GatewayConfig, VenueConfig
 from polybot.errors import DecodeError, InvariantBroken, SigningError, VenueError, VenueUnavailable
 from polybot.gateway.admission import check_account, check_place, check_version, log_in, sync_clock
+from polybot.gateway.auth import Login
 from polybot.gateway.canceler import Canceler
-from polybot.gateway.heartbeat import Heartbeat
+from polybot.gateway.health import Health
+from polybot.gateway.holdings import Holdings
+from polybot.gateway.intents import IntentLog
 from polybot.gateway.limiter import TokenBucket
 from polybot.gateway.orders import (
     CommandHead,
@@ -39,14 +42,13 @@ from polybot.gateway.orders import (
     plan_order,
     read_commands,
 )
-from polybot.gateway.pause import EntryPause
+from polybot.gateway.posting import Poster
 from polybot.gateway.reasons import RejectReason
 from polybot.gateway.reconcile import Reconciler, ReconcileReport
-from polybot.gateway.resolver import Resolver
-from polybot.gateway.responses import Answer, AnswerKind, classify_post
-from polybot.gateway.rest import ClobRest
+from polybot.gateway.resolver import Resolver, Spawn
 from polybot.gateway.signer import Signer
 from polybot.gateway.tracker import OS_SENT, OS_UNKNOWN, OrderTracker, TrackedOrder
+from polybot.gateway.trades import Fill, Trade, TradeRecord
 from polybot.market.spec import MarketSpec
 from polybot.transport import HttpClient
 
@@ -54,21 +56,17 @@ __all__ = ["ClobGateway"]
 
 CMD_PLACE, CMD_CANCEL = int(CommandKind.CMD_PLACE), int(CommandKind.CMD_CANCEL)
 CMD_CANCEL_ALL = int(CommandKind.CMD_CANCEL_ALL)
-OS_REJECTED, OS_CANCELED = int(OrderStatus.OS_REJECTED), int(OrderStatus.OS_CANCELED)
+OS_REJECTED = int(OrderStatus.OS_REJECTED)
 NO_MARKET = int(Special.NO_MARKET)
 F_LOCAL = int(EventFlag.F_LOCAL)
-ACCEPTED_STATUS = {
-    "live": int(OrderStatus.OS_LIVE),
-    "delayed": int(OrderStatus.OS_DELAYED),
-    "matched": int(OrderStatus.OS_MATCHED),
-}
 # Fills come by the user channel within milliseconds; after that long we ask for them.
 WATCH_S = 2.0
-Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
 class ClobGateway:
     """One account at the venue; see the module's head for what may call what."""
+
+    has_account = True
 
     def __init__(
         self,
@@ -84,9 +82,12 @@ class ClobGateway:
         on_order_id: Callable[[int, str], None] | None = None,
         on_reason: Callable[[int, str], None] | None = None,
         session_nonce: bytes = b"",
+        intents: IntentLog | None = None,
+        login: Login | None = None,
     ) -> None:
+        self._intents = intents
         self._clock = clock
-        self._signer = signer
+        self._signer, self._login = signer, login
         self._venue = venue
         self._settings = settings
         self._sink = sink
@@ -95,11 +96,20 @@ class ClobGateway:
         self._on_order_id = on_order_id
         self._on_reason = on_reason
         self._nonce = session_nonce or keccak_256(f"{signer.address}|{clock.now_ns()}".encode())[:16]
-        self._rest = ClobRest(http, clock, venue, settings)
-        self._tracker = OrderTracker()
-        self._pause = EntryPause()
+        self._health = Health(
+            http,
+            clock,
+            venue=venue,
+            settings=settings,
+            nonce=self._nonce,
+            spawn=spawn,
+            is_compared=self._is_compared,
+            on_up=self._on_venue_up,
+        )
+        self._rest, self._pause = self._health.rest, self._health.pause
+        self._tracker = OrderTracker(None if intents is None else self._on_new_trade)
+        self._holdings = Holdings(self._tracker)
         self._places = TokenBucket(settings.place_per_s, settings.place_burst)
-        self._heartbeat = Heartbeat(self._rest)
         self._resolver = Resolver(
             self._rest,
             self._tracker,
@@ -120,21 +130,29 @@ class ClobGateway:
             resolver=self._resolver,
             clock=clock,
             signature_type=signer.signature_type,
+            funder=signer.funder,
+            holdings=self._holdings,
             emit=sink,
         )
+        self._poster = self._make_poster()
         self._markets: dict[int, TradedMarket] = {}
-        self._loops: dict[str, asyncio.Task[Any]] = {}
-        self._beating = False
-        self._started = False
         self._refusals: dict[str, int] = {}
-        self._counters = {
-            "placed": 0,
-            "accepted": 0,
-            "rejected": 0,
-            "killed": 0,
-            "unknown": 0,
-            "answer_contradictions": 0,
-        }
+        self._counters = {"placed": 0}
+
+    def _make_poster(self) -> Poster:
+        return Poster(
+            self._rest,
+            self._tracker,
+            clock=self._clock,
+            pause=self._pause,
+            decision_max_s=self._settings.decision_max_ms / 1_000.0,
+            why_not=self._why_not,
+            sink=self._sink,
+            follow=self._follow,
+            spawn=self._spawn,
+            on_stage=self._on_stage,
+            on_reason=self._on_reason,
+        )
 
     # -- life ---------------------------------------------------------------------------------------
 
@@ -143,20 +161,36 @@ class ClobGateway:
         await check_version(self._rest, self._venue)
         await sync_clock(self._rest, self._clock, self._settings)
         await check_place(self._rest, self._venue)
-        self._rest.auth = await log_in(self._rest, self._signer)
+        self._rest.auth = await log_in(self._rest, self._signer, self._login)
         await check_account(self._rest)
-        self._started = True
-        self._spawn(self._watch_admission())
+        self._health.start()
 
     async def close(self) -> None:
         """Stop the background loops; orders in flight are left to their tasks."""
-        self._started = False
-        for task in self._loops.values():
-            task.cancel()
+        self._health.stop()
+
+    def restore(self, order: TrackedOrder, trades: Mapping[str, TradeRecord]) -> None:
+        """Take up an order of an earlier run, before start(); `resume` then asks what became of it."""
+        self._tracker.restore(order, trades)
+
+    def resume(self) -> None:
+        """After start(): say what is not known of restored orders, and look it up."""
+        out = EventBuffer(4)
+        now_ns = self._clock.now_ns()
+        for order in self._tracker.open_orders():
+            if order.status == OS_SENT:
+                self._tracker.on_status(out, order, status=OS_UNKNOWN, now_ns=now_ns)
+        if len(out):
+            self._sink(out)
+        for order in self._tracker:
+            self._follow(order)
+        if self._may_rest():
+            self._health.hold_switch(self._may_rest)
 
     def register_market(self, index: int, spec: MarketSpec) -> None:
         """Make a market tradable; raises SigningError when its tokens belong to another exchange."""
         self._markets[index] = TradedMarket.from_spec(index, spec)
+        self._holdings.follow(spec)
 
     def set_tick_size(self, index: int, tick_size_ticks: int) -> None:
         """The venue changed a market's tick size; holds from the next order on."""
@@ -168,6 +202,12 @@ class ClobGateway:
         """Take no more orders for a market; its orders are still followed to their end."""
         self._markets.pop(index, None)
 
+    def on_market_events(self, events: EventBuffer) -> None:
+        """The venue matches by itself."""
+
+    def on_outcome(self, index: int, outcome: int) -> None:
+        """The venue pays out by itself."""
+
     # -- what the daemon may look at ------------------------------------------------------------------
 
     def user_channel_auth(self) -> dict[str, str]:
@@ -178,7 +218,7 @@ class ClobGateway:
 
     def entry_pause(self) -> RejectReason:
         """Why new orders are refused now, NONE when they are not."""
-        return self._pause.reason(self._clock.now_ns()) if self._started else RejectReason.NOT_STARTED
+        return self._doubt() or self._pause.reason(self._clock.now_ns())
 
     def pause_detail(self) -> str:
         """The lasting blocks in words."""
@@ -186,7 +226,14 @@ class ClobGateway:
 
     def counters(self) -> dict[str, int]:
         """Everything counted, for display and telemetry."""
-        parts = (self._counters, self._tracker.counters, self._tracker.ledger.counters)
+        parts = (
+            self._counters,
+            self._poster.counters,
+            self._health.outage.counters,
+            self._health.counters,
+            self._tracker.counters,
+            self._tracker.ledger.counters,
+        )
         merged = {name: value for part in parts for name, value in part.items()}
         merged.update({f"resolver_{name}": value for name, value in self._resolver.counters.items()})
         merged.update(self._canceler.counters)
@@ -217,7 +264,7 @@ class ClobGateway:
             raise InvariantBroken(f"order_seq {command.order_seq} was placed twice")
         now_ns = self._clock.now_ns()
         market = self._markets.get(command.market)
-        refusal = self._check_entry(market, command, now_ns)
+        refusal = self._check_entry(market, command)
         if market is None or refusal is not RejectReason.NONE:
             self._refuse(command, refusal)
             return
@@ -236,22 +283,56 @@ class ClobGateway:
         if not self._tracker.add(order):
             self._refuse(command, RejectReason.TOO_MANY_ORDERS)
             return
+        if not self._is_written(order):
+            self._spawn(self._give_up(order))
+            return
         self._on_stage("sign", order.order_seq, self._clock.mono_ns())
         if self._on_order_id is not None:
             self._on_order_id(order.order_seq, order.order_id)
         self._counters["placed"] += 1
-        self._spawn(self._post(order))
+        self._pause.started(order.order_seq)
+        self._spawn(self._poster.post(order, command.decided_ns))
         if not order.is_taker:
-            self._start_beating()
+            self._health.hold_switch(self._may_rest)
 
-    def _check_entry(self, market: TradedMarket | None, command: CommandHead, now_ns: int) -> RejectReason:
-        if not self._started:
-            return RejectReason.NOT_STARTED
-        if market is None:
+    def _is_written(self, order: TrackedOrder) -> bool:
+        """The order is in the journal, so that it may be sent; no journal asks for nothing."""
+        if self._intents is None:
+            return True
+        assert self._rest.auth is not None
+        salt = order_salt(self._nonce, order.order_seq)
+        return self._intents.intent(order, salt=salt, api_key=self._rest.auth.credentials.api_key)
+
+    async def _give_up(self, order: TrackedOrder) -> None:
+        """End an order that could not be written and was not sent."""
+        self._refusals["NOT_JOURNALED"] = self._refusals.get("NOT_JOURNALED", 0) + 1
+        order.answered = True
+        out = EventBuffer(1)
+        reason, now_ns = RejectReason.NOT_JOURNALED, self._clock.now_ns()
+        self._tracker.on_status(
+            out, order, status=OS_REJECTED, matched_ushares=0, reason=reason, now_ns=now_ns, is_local=True
+        )
+        self._sink(out)
+
+    def _on_new_trade(self, trade: Trade, order_id: str, fills: tuple[Fill, ...]) -> None:
+        assert self._intents is not None
+        for fill in fills:
+            self._intents.trade_seen(fill.key, trade_id=trade.trade_id, order_id=order_id, leg=fill.leg)
+
+    def _why_not(self, order_seq: int) -> RejectReason:
+        """What stands against sending this order at this moment."""
+        return self._doubt() or self._pause.admits(order_seq, now_ns=self._clock.now_ns())
+
+    def _doubt(self) -> RejectReason:
+        doubt = self._health.doubt()
+        return doubt or (RejectReason.VENUE_DOWN if self._poster.is_overdue() else RejectReason.NONE)
+
+    def _check_entry(self, market: TradedMarket | None, command: CommandHead) -> RejectReason:
+        if market is None and self._health.started:
             return RejectReason.UNKNOWN_MARKET
-        paused = self._pause.reason(now_ns)
-        if paused is not RejectReason.NONE:
-            return paused
+        refusal = self._why_not(command.order_seq)
+        if refusal is not RejectReason.NONE or market is None:
+            return refusal
         if self._tracker.blocks_token(market.token_id(command.outcome)):
             return RejectReason.TOKEN_BLOCKED
         return RejectReason.NONE
@@ -302,63 +383,7 @@ class ClobGateway:
         )
         self._sink(out)
 
-    # -- answers --------------------------------------------------------------------------------------
-
-    async def _post(self, order: TrackedOrder) -> None:
-        self._on_stage("write", order.order_seq, self._clock.mono_ns())
-        try:
-            response = await self._rest.private("POST", "/order", body=order.body)
-        except VenueUnavailable:
-            answer = Answer(AnswerKind.UNKNOWN, RejectReason.NO_ANSWER)
-        else:
-            is_buy = order.plan.side == 0
-            answer = classify_post(response, order.order_id, is_buy=is_buy, is_taker=order.is_taker)
-        self._on_stage("ack", order.order_seq, self._clock.mono_ns())
-        self._on_answer(order, answer)
-
-    def _on_answer(self, order: TrackedOrder, answer: Answer) -> None:
-        order.answered = True
-        if answer.text and self._on_reason is not None:
-            self._on_reason(order.order_seq, answer.text)
-        now_ns = self._clock.now_ns()
-        out = EventBuffer(2)
-        told_before = order.status not in (OS_SENT, OS_UNKNOWN)
-        if answer.kind is AnswerKind.ACCEPTED:
-            self._on_accepted(out, order, answer, now_ns)
-        elif told_before and answer.kind is not AnswerKind.UNKNOWN:
-            # Refused, but the user channel already showed it alive: evidence wins, and we look.
-            self._counters["answer_contradictions"] += 1
-            order.missing = not order.is_terminal
-        else:
-            self._on_not_accepted(out, order, answer, now_ns)
-        if answer.stop_live:
-            self._pause.block(RejectReason.LIVE_STOPPED, f"{answer.reason.name}: {answer.text}")
-        if answer.pause_s > 0.0:
-            self._pause.pause(answer.reason, answer.pause_s, now_ns=now_ns)
-        if len(out):
-            self._sink(out)
-        self._follow(order)
-
-    def _on_accepted(self, out: EventBuffer, order: TrackedOrder, answer: Answer, now_ns: int) -> None:
-        self._counters["accepted"] += 1
-        self._pause.resumed()
-        matched = answer.matched_ushares if answer.matched_ushares <= order.plan.ushares else -1
-        order.match_is_final = order.is_taker and answer.status == "matched" and matched > 0
-        status = ACCEPTED_STATUS[answer.status]
-        self._tracker.on_status(out, order, status=status, matched_ushares=matched, now_ns=now_ns)
-        self._tracker.check_complete(out, order, now_ns=now_ns)
-
-    def _on_not_accepted(self, out: EventBuffer, order: TrackedOrder, answer: Answer, now_ns: int) -> None:
-        status, name = {
-            AnswerKind.REJECTED: (OS_REJECTED, "rejected"),
-            AnswerKind.NOT_SENT: (OS_REJECTED, "rejected"),
-            AnswerKind.KILLED: (OS_CANCELED, "killed"),
-        }.get(answer.kind, (OS_UNKNOWN, "unknown"))
-        self._counters[name] += 1
-        matched = -1 if status == OS_UNKNOWN else 0
-        self._tracker.on_status(
-            out, order, status=status, matched_ushares=matched, reason=answer.reason, now_ns=now_ns
-        )
+    # -- news ------------------------------------------------------------------------------------------
 
     def on_user_event(self, raw: Mapping[str, Any], recv_ns: int) -> None:
         """Apply one parsed object of the user channel."""
@@ -448,60 +473,43 @@ class ClobGateway:
         Emits what was missed (order updates, fills, EV_BALANCE).  Raises VenueError when anything is
         incomplete: then nothing may be concluded, and no new order should leave.
         """
-        conditions = {market.spec.condition_id for market in self._markets.values()}
-        report = await self._reconciler.compare(conditions)
+        hangs = self._health.hangs
+        markets = {market.spec.condition_id: market.spec for market in self._markets.values()}
+        report = await self._reconciler.compare(markets)
+        if report.ours_to_cancel and self._settings.strangers == "cancel":
+            answer = await self._canceler.cancel_ids(report.ours_to_cancel)
+            if answer is None:
+                raise VenueError("orders that are not ours could not be canceled")
+            again = await self._reconciler.compare(markets)
+            problems = tuple(dict.fromkeys(report.problems + again.problems))
+            report = replace(again, canceled_strangers=answer.canceled, problems=problems)
         for order in self._tracker:
             self._follow(order)
+        self._health.compared(hangs)
         return report
 
     # -- loops ------------------------------------------------------------------------------------------
 
-    def _start_beating(self) -> None:
-        if not self._beating:
-            self._beating = True
-            self._spawn(self._beat_while_resting())
+    def on_beat(self) -> None:
+        """The daemon's timer beat; one that comes far too late blocks entries until a comparison succeeded."""
+        self._health.on_beat()
 
     def _may_rest(self) -> bool:
         return any(not order.is_taker for order in self._tracker.open_orders())
 
-    async def _beat_while_resting(self) -> None:
-        """Hold the dead-man switch; a missed beat blocks entries until acknowledged and reconciled."""
-        self._enter_loop("heartbeat")
-        lost = False
-        try:
-            while self._may_rest() or lost:
-                if not await self._heartbeat.beat():
-                    lost = True
-                    self._pause.block(RejectReason.HEARTBEAT_LOST, f"{self._heartbeat.missed} beats missed")
-                elif lost and await self._is_reconciled():
-                    lost = False
-                    self._pause.lift(RejectReason.HEARTBEAT_LOST)
-                await self._clock.sleep(self._settings.heartbeat_s)
-        finally:
-            self._beating = False
-            self._loops.pop("heartbeat", None)
+    async def _is_compared(self) -> bool:
+        """One comparison that leaves no resting order in doubt: what the venue may have canceled is known.
 
-    async def _is_reconciled(self) -> bool:
+        Orders whose answer never came stay as they are: they block their token by themselves.
+        """
         try:
             await self.reconcile()
         except VenueError:
             return False
-        return True
+        return not any(
+            order.missing and order.status != OS_UNKNOWN for order in self._tracker.open_orders()
+        )
 
-    async def _watch_admission(self) -> None:
-        """Ask again every geoblock_s whether this place and account may trade; no answer counts as no."""
-        self._enter_loop("admission")
-        while self._started:
-            await self._clock.sleep(self._settings.geoblock_s)
-            try:
-                await check_place(self._rest, self._venue)
-                await check_account(self._rest)
-            except VenueError as error:
-                self._pause.block(RejectReason.GEOBLOCKED, str(error))
-            else:
-                self._pause.lift(RejectReason.GEOBLOCKED)
-
-    def _enter_loop(self, name: str) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._loops[name] = task
+    def _on_venue_up(self) -> None:
+        self._resolver.wake()
+        self._canceler.again()

@@ -32,6 +32,11 @@ class RejectReason(IntEnum):
     NOT_STARTED = 115
     SIGNING = 116
     TOO_MANY_ORDERS = 117
+    NOT_JOURNALED = 118  # the money journal did not take the intent
+    HUNG = 119  # this process stood still and has not compared with the venue since
+    STALE_DECISION = 120  # decided too long ago when it could have been written
+    NO_CONNECTION = 121  # no connection to the venue: not one byte was written
+    CLOCK = 122  # our clock and the venue's are too far apart
     # refused by the venue
     VENUE_OTHER = 200
     INVALID_PAYLOAD = 201

@@ -1,21 +1,25 @@
-"""One complete comparison with the venue: open orders, own trades, balance.  The venue wins.
+"""One complete comparison with the venue: open orders, own trades, cash and shares.  The venue wins.
 
-Owns what a comparison needs and when it may be believed: every page of every list, or VenueError.
-Orders we hold for open that the venue does not list are only marked missing: not listed is not
-canceled, the resolver looks them up.  Open orders at the venue that are not ours are strangers: the
-daemon decides about them.  Called by gateway.clob (start, after each user connect, every 30 s).
+Owns what a comparison needs and when it may be believed: every page of every list, or VenueError and nothing is
+applied.  Orders we hold for open that the venue does not list are only marked missing: not listed is not
+canceled, the resolver looks them up.  Open orders at the venue that are not ours are strangers; trades of this
+account that no order of ours made, and money or shares our fills do not explain, are problems: as long as there
+is one, no new order may leave (the daemon sees to that).
+Called by gateway.clob (start, after each user connect, every 30 s, after a hang or a lost heartbeat).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from polybot._fast.event import EventBuffer, EventKind
 from polybot.clock import Clock
 from polybot.errors import DecodeError, VenueError
+from polybot.gateway.holdings import Holdings
 from polybot.gateway.resolver import Resolver
 from polybot.gateway.rest import ClobRest, read_json
 from polybot.gateway.tracker import OrderTracker
+from polybot.market.spec import MarketSpec
 
 __all__ = ["ReconcileReport", "Reconciler"]
 
@@ -28,6 +32,9 @@ class ReconcileReport:
     strangers: tuple[str, ...]  # ids of open orders at the venue that are not ours
     missing: int  # orders we hold for open that the venue does not list; being looked up
     balance_micro_usd: int
+    ours_to_cancel: tuple[str, ...] = ()  # of the strangers, those in markets we trade
+    canceled_strangers: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # what else of this account we cannot explain, in words
 
 
 class Reconciler:
@@ -41,6 +48,8 @@ class Reconciler:
         resolver: Resolver,
         clock: Clock,
         signature_type: int,
+        funder: str,
+        holdings: Holdings,
         emit: Callable[[EventBuffer], None],
     ) -> None:
         self._rest = rest
@@ -48,46 +57,76 @@ class Reconciler:
         self._resolver = resolver
         self._clock = clock
         self._signature_type = signature_type
+        self._funder = funder.lower()
+        self._holdings = holdings
         self._emit = emit
 
     async def list_open(self) -> list[dict[str, Any]]:
         """Return every open order of the account; raises VenueError unless the list is complete."""
         return await self._rest.read_pages("/data/orders")
 
-    async def read_balance(self) -> int:
-        """Return the collateral in micro-USD; raises VenueError."""
+    async def read_balance(self, token_id: str = "") -> int:
+        """Return the collateral in micro-USD, or the micro-shares of a token; raises VenueError."""
         what = "GET /balance-allowance"
         query = {"asset_type": "COLLATERAL", "signature_type": str(self._signature_type)}
+        if token_id:
+            query |= {"asset_type": "CONDITIONAL", "token_id": token_id}
         answer = read_json(await self._rest.read("/balance-allowance", **query), what)
         told = answer.get("balance") if isinstance(answer, dict) else None
         if not isinstance(told, str) or not (told.isascii() and told.isdigit()):
             raise VenueError(f"{what}: no balance")
         return int(told)
 
-    async def compare(self, conditions: Iterable[str]) -> ReconcileReport:
-        """Ask for everything, then apply it; nothing is applied when anything is incomplete."""
+    async def compare(self, markets: Mapping[str, MarketSpec]) -> ReconcileReport:
+        """Compare the account and these markets (by condition id); all of it is asked for, then applied, or nothing.
+
+        A difference is looked at twice: a fill in the middle of the questions makes one that is none.
+        """
+        report = await self._pass(markets)
+        if report.problems:
+            report = await self._pass(markets)
+        self._holdings.believe(report.balance_micro_usd)
+        out = EventBuffer(1)
+        out.add(int(EventKind.EV_BALANCE), recv_ns=self._clock.now_ns(), j=report.balance_micro_usd)
+        self._emit(out)
+        return report
+
+    async def _pass(self, markets: Mapping[str, MarketSpec]) -> ReconcileReport:
         asked_ns = self._clock.now_ns()
         listed = await self.list_open()
-        wanted = {order.condition_id for order in self._tracker.open_orders()}.union(conditions)
-        trades = [await self._resolver.fetch_trades(condition) for condition in sorted(wanted)]
+        wanted = {order.condition_id for order in self._tracker.open_orders()}.union(markets)
+        trades = {condition: await self._resolver.fetch_trades(condition) for condition in sorted(wanted)}
+        shares = {
+            token_id: await self.read_balance(token_id)
+            for _, spec in sorted(markets.items())
+            if asked_ns < spec.end_ns  # after its end a position may be paid out at any moment
+            for token_id in (spec.token_up, spec.token_down)
+        }
         balance = await self.read_balance()
         strangers = self._apply_open(listed)
-        for part in trades:
+        for part in trades.values():
             self._resolver.apply_trades(part)
         missing = self._mark_missing({str(row.get("id", "")).lower() for row in listed}, asked_ns)
-        out = EventBuffer(1)
-        out.add(int(EventKind.EV_BALANCE), recv_ns=self._clock.now_ns(), j=balance)
-        self._emit(out)
-        return ReconcileReport(len(listed), strangers, missing, balance)
+        problems = self._foreign_trades(part for key, part in trades.items() if key in markets)
+        problems += self._holdings.check(balance, shares, self._clock.now_ns())
+        return ReconcileReport(
+            open_orders=len(listed),
+            strangers=tuple(strangers),
+            missing=missing,
+            balance_micro_usd=balance,
+            ours_to_cancel=tuple(key for key, condition in strangers.items() if condition in markets),
+            problems=problems,
+        )
 
-    def _apply_open(self, listed: list[dict[str, Any]]) -> tuple[str, ...]:
+    def _apply_open(self, listed: list[dict[str, Any]]) -> dict[str, str]:
+        """Apply the list of open orders; returns the market of each that is not ours, by its id."""
         out = EventBuffer(8)
-        strangers: list[str] = []
+        strangers: dict[str, str] = {}
         try:
             for row in listed:
                 order = self._tracker.on_order_event(out, row, now_ns=self._clock.now_ns())
                 if order is None:
-                    strangers.append(str(row.get("id", "")))
+                    strangers[str(row.get("id", ""))] = str(row.get("market", ""))
                 else:
                     order.missing = order.cancel_answered = False
         except DecodeError as error:
@@ -95,7 +134,19 @@ class Reconciler:
         finally:
             if len(out):
                 self._emit(out)
-        return tuple(strangers)
+        return strangers
+
+    def _foreign_trades(self, lists: Iterable[list[dict[str, Any]]]) -> tuple[str, ...]:
+        """Name trades of this wallet in markets we trade which no order of ours made."""
+        foreign: dict[str, None] = {}
+        for trade in (trade for part in lists for trade in part):
+            legs = [leg for leg in trade.get("maker_orders") or () if isinstance(leg, dict)]
+            orders = [trade.get("taker_order_id"), *(leg.get("order_id") for leg in legs)]
+            wallets = [trade.get("maker_address"), *(leg.get("maker_address") for leg in legs)]
+            is_ours = any(self._tracker.by_id(str(order_id)) is not None for order_id in orders)
+            if not is_ours and self._funder in (str(wallet).lower() for wallet in wallets):
+                foreign[f"trade {str(trade.get('id'))[:40]} was not made by an order of ours"] = None
+        return tuple(foreign)
 
     def _mark_missing(self, listed: set[str], asked_ns: int) -> int:
         """Mark orders that were sent and answered before we asked and are not listed."""

@@ -1,19 +1,20 @@
-"""Finds out what became of an order by asking: the order by its hash, then our own trades.
+"""Finds out what became of an order by asking: the order by its hash, the open orders, our own trades.
 
-Owns one polling task per order whose end is not known: unknown after a POST without a usable
-answer, canceled without a matched amount, matched but with fills missing, or a FAK/FOK that does
-not come to its end.  Never sends an order again.  Called by gateway.clob.
-
+Owns one polling task per order whose end is not known: unknown after a POST without a usable answer, canceled
+without a matched amount, matched but with fills missing, or a FAK/FOK that does not come to its end.  The lists of
+a market are asked for once for all its orders.  Never sends an order again.  Called by gateway.clob.
 What counts as evidence (complete answers only; "not found" is not "not filled"):
-    order found                    its status and matched size, and trades until the fills add up
+    order found, or listed open    its status and matched size, and trades until the fills add up
     order not found, fills known   a FAK/FOK, or an order the venue said it canceled, ends with them
                                    when two looks in a row show the same sum
     nothing found                  canceled by the venue's word: two looks; else only once the
                                    market is over: CLOSE_GRACE_S after its end, with complete lists
 Backoff from resolve_min_s doubling to resolve_max_s with full jitter, at most MAX_LOOKS; after that
 the order stays as it is (an unknown one keeps blocking its token) until reconcile() asks again.
+wake() ends every pause: the venue answers again, or a market has ended.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
@@ -24,16 +25,18 @@ from polybot._fast.event import EventBuffer
 from polybot.clock import Clock
 from polybot.config import GatewayConfig
 from polybot.errors import DecodeError, VenueError
+from polybot.gateway.joining import Joining
 from polybot.gateway.rest import ClobRest
 from polybot.gateway.tracker import OS_LIVE, OS_MATCHED, OS_PARTIAL, OS_SENT, OrderTracker, TrackedOrder
 from polybot.transport import HttpResponse
 
-__all__ = ["Resolver"]
+__all__ = ["Resolver", "Spawn"]
 
 NS = 1_000_000_000
 CLOSE_GRACE_S = 5  # after a market's end; the matching engine takes no orders then
 MAX_LOOKS = 2_000  # per order: hours at the longest backoff
 _NOTHING = -1
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
 class Resolver:
@@ -47,7 +50,7 @@ class Resolver:
         clock: Clock,
         settings: GatewayConfig,
         maker_address: str,
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        spawn: Spawn,
         emit: Callable[[EventBuffer], None],
         on_resolved: Callable[[TrackedOrder], None],
         rng: Random,
@@ -61,6 +64,9 @@ class Resolver:
         self._emit = emit
         self._on_resolved = on_resolved
         self._rng = rng
+        self._woken = asyncio.Event()
+        self._listed = Joining(self._refresh_listed)
+        self._traded = Joining(self._refresh_traded)
         self.counters = {"looks": 0, "failed_looks": 0, "given_up": 0, "unreadable": 0}
 
     def start(self, order: TrackedOrder, *, first_delay_s: float | None = None) -> None:
@@ -70,6 +76,23 @@ class Resolver:
         order.resolving = True
         delay_s = self._settings.resolve_min_s if first_delay_s is None else first_delay_s
         self._spawn(self._run(order, delay_s))
+
+    def wake(self) -> None:
+        """Look at once, whoever waits for its next look."""
+        self._woken.set()
+        self._woken = asyncio.Event()
+
+    async def _nap(self, order: TrackedOrder, seconds: float) -> None:
+        """Sleep until the next look: woken early by wake(), and by the moment when complete lists become a proof."""
+        now_ns, proof_ns = self._clock.now_ns(), order.end_ns + CLOSE_GRACE_S * NS
+        if now_ns < proof_ns:
+            seconds = min(seconds, (proof_ns - now_ns) / NS)
+        woken = self._woken
+        try:
+            async with asyncio.timeout(self._clock.real_s(seconds)):
+                await woken.wait()
+        except TimeoutError:
+            return
 
     async def fetch_trades(self, condition_id: str) -> list[dict[str, Any]]:
         """Return all own trades of one market; raises VenueError unless the list is complete."""
@@ -95,14 +118,14 @@ class Resolver:
         last_sum = _NOTHING
         step_s = self._settings.resolve_min_s
         try:
-            await self._clock.sleep(delay_s)
+            await self._nap(order, delay_s)
             for _ in range(MAX_LOOKS):
                 if order.is_settled or order.status == OS_SENT:
                     return
                 last_sum = await self._look(order, last_sum)
                 if self._is_resolved(order):
                     break
-                await self._clock.sleep(self._rng.uniform(self._settings.resolve_min_s / 2, step_s))
+                await self._nap(order, self._rng.uniform(self._settings.resolve_min_s / 2, step_s))
                 step_s = min(self._settings.resolve_max_s, 2.0 * step_s)
             else:
                 self.counters["given_up"] += 1
@@ -122,13 +145,22 @@ class Resolver:
         closed = self._clock.now_ns() >= order.end_ns + CLOSE_GRACE_S * NS
         try:
             found = await self._look_up_order(order)
-            if found and self._is_resolved(order):
+            if found and order.is_settled:
                 return _NOTHING
-            self.apply_trades(await self.fetch_trades(order.condition_id))
+            # A look-up by id can be older than the lists: trades are always asked for, the open orders once they prove.
+            listed = closed or not found
+            if listed:
+                listed = order.order_id in await self._listed.get(order.condition_id)
+            await self._traded.get(order.condition_id)
         except VenueError:
             self.counters["failed_looks"] += 1
             return _NOTHING
-        no_end_told = not found or order.cancel_confirmed or (order.is_taker and order.status == OS_MATCHED)
+        no_end_told = (
+            not (found or listed)
+            or (closed and not listed)
+            or order.cancel_confirmed
+            or (order.is_taker and order.status == OS_MATCHED)
+        )
         if order.is_terminal or not no_end_told:
             return _NOTHING
         return self._conclude(order, last_sum, closed)
@@ -144,21 +176,39 @@ class Resolver:
         self._emit(out)
         return booked
 
+    async def _refresh_listed(self, condition_id: str) -> set[str]:
+        """Apply the complete list of open orders of a market; returns their ids."""
+        listed: set[str] = set()
+        for row in await self._rest.read_pages("/data/orders", market=condition_id):
+            order = self._tracker.by_id(str(row.get("id", "")))
+            if order is not None:
+                self._apply_order(row)
+                order.missing = False
+                listed.add(order.order_id)
+        return listed
+
+    async def _refresh_traded(self, condition_id: str) -> None:
+        """Book all own trades of a market."""
+        self.apply_trades(await self.fetch_trades(condition_id))
+
     async def _look_up_order(self, order: TrackedOrder) -> bool:
         response = await self._rest.read(f"/data/order/{order.order_id}")
         raw = _read_order(response)
         if raw is None:
             return False
+        self._apply_order(raw)
+        order.missing = False
+        return True
+
+    def _apply_order(self, raw: dict[str, Any]) -> None:
         out = EventBuffer(4)
         try:
             self._tracker.on_order_event(out, raw, now_ns=self._clock.now_ns())
         except DecodeError as error:
             self.counters["unreadable"] += 1
             raise VenueError(f"GET /data/order: {error}") from error
-        order.missing = False
         if len(out):
             self._emit(out)
-        return True
 
 
 def _read_order(response: HttpResponse) -> dict[str, Any] | None:

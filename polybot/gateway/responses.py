@@ -19,10 +19,20 @@ from polybot.gateway.amounts import parse_micro
 from polybot.gateway.reasons import RejectReason as Why
 from polybot.transport import HttpResponse
 
-__all__ = ["ERROR_TABLE", "Answer", "AnswerKind", "CancelAnswer", "ErrorRow", "classify_post", "read_cancel"]
+__all__ = [
+    "DEFAULT_PAUSE_S",
+    "ERROR_TABLE",
+    "Answer",
+    "AnswerKind",
+    "CancelAnswer",
+    "ErrorRow",
+    "classify_post",
+    "read_cancel",
+    "retry_after_s",
+]
 
 MAX_TEXT = 200
-DEFAULT_PAUSE_S = 2.0  # after 425, 429 or 503 without Retry-After; doubled by the gateway while it lasts
+DEFAULT_PAUSE_S = 2.0  # after 425, 429 or 503 without Retry-After
 MAX_PAUSE_S = 120.0
 LIVE, MATCHED, DELAYED, UNMATCHED = "live", "matched", "delayed", "unmatched"
 
@@ -34,6 +44,7 @@ class AnswerKind(Enum):
     REJECTED = "rejected"  # definite: nothing rests, nothing filled
     KILLED = "killed"  # FAK or FOK without a match: canceled with nothing filled
     NOT_SENT = "not_sent"  # the venue did not process it; entries pause
+    UNSENT = "unsent"  # it never left this process
     UNKNOWN = "unknown"
 
 
@@ -161,6 +172,18 @@ def read_cancel(response: HttpResponse) -> CancelAnswer | None:
     return CancelAnswer(done, {str(key).lower(): str(why) for key, why in failed.items()})
 
 
+def retry_after_s(response: HttpResponse, default_s: float) -> float:
+    """Return what the Retry-After header asks for, in seconds, at most MAX_PAUSE_S; default_s when unreadable."""
+    for name, value in response.headers.items():
+        if name.lower() == "retry-after":
+            try:
+                asked_s = float(value)
+            except ValueError:
+                return default_s
+            return min(MAX_PAUSE_S, asked_s) if asked_s >= 0.0 else default_s
+    return default_s
+
+
 def _classify_accepted(body: Mapping[str, object], order_id: str, is_buy: bool) -> Answer:
     told_id, status = body.get("orderID"), body.get("status")
     if not isinstance(told_id, str) or not told_id or not isinstance(status, str):
@@ -199,17 +222,7 @@ def _classify_error(http: int, text: str, body: Mapping[str, object] | None, is_
 def _with_pause(answer: Answer, response: HttpResponse) -> Answer:
     if answer.kind is not AnswerKind.NOT_SENT:
         return answer
-    return Answer(answer.kind, answer.reason, text=answer.text, pause_s=_retry_after_s(response))
-
-
-def _retry_after_s(response: HttpResponse) -> float:
-    for name, value in response.headers.items():
-        if name.lower() == "retry-after":
-            try:
-                return min(MAX_PAUSE_S, max(0.0, float(value)))
-            except ValueError:
-                return DEFAULT_PAUSE_S
-    return DEFAULT_PAUSE_S
+    return Answer(answer.kind, answer.reason, text=answer.text, pause_s=retry_after_s(response, DEFAULT_PAUSE_S))
 
 
 def _read_object(raw: bytes) -> Mapping[str, object] | None:

@@ -2,7 +2,8 @@
 
 Owns the base URL, the L2 headers and the venue's clock offset.  No retries: a call returns the
 answer or raises VenueUnavailable; lists are complete or VenueError is raised (an incomplete page
-must never read as "nothing there").  Called by gateway.clob, resolver, heartbeat and admission.
+must never read as "nothing there").  Every private call passes gateway.outage, before and after.
+Called by gateway.clob, resolver, canceler, heartbeat, reconcile and admission.
 """
 
 from collections.abc import Mapping
@@ -13,25 +14,35 @@ import orjson
 
 from polybot.clock import Clock
 from polybot.config import GatewayConfig, VenueConfig
-from polybot.errors import VenueError
+from polybot.errors import VenueError, VenueUnavailable
 from polybot.gateway.auth import RequestSigner
 from polybot.gateway.limiter import TokenBucket
-from polybot.transport import HttpClient, HttpResponse
+from polybot.gateway.outage import BEAT, CANCEL, PLACE, PROBE_S, READ, Outage
+from polybot.transport import BeforeWrite, HttpClient, HttpResponse
 
 __all__ = ["ClobRest", "read_json"]
 
 NS = 1_000_000_000
 FIRST_CURSOR, END_CURSOR = "MA==", "LTE="
+# Wall seconds for a read: the venue answers in milliseconds, and whoever asks what became of an order must ask
+# again soon when the venue comes back.
+READ_TIMEOUT_S = 2.0
+MIN_PROBE_S = 0.25  # wall: a fast venue must not make an answer of the loopback late
+_LANES = {"POST": PLACE, "DELETE": CANCEL, "GET": READ}
+HEARTBEATS = "/v1/heartbeats"
 
 
 class ClobRest:
     """The venue's REST interface for one account; `auth` is set after login."""
 
-    def __init__(self, http: HttpClient, clock: Clock, venue: VenueConfig, gateway: GatewayConfig) -> None:
+    def __init__(
+        self, http: HttpClient, clock: Clock, *, venue: VenueConfig, gateway: GatewayConfig, outage: Outage
+    ) -> None:
         self._http = http
         self._clock = clock
         self._base = venue.clob_url.rstrip("/")
         self._timeout_s = venue.request_timeout_s
+        self._outage = outage
         self._max_pages = gateway.max_pages
         self._reads = TokenBucket(gateway.read_per_s, gateway.read_burst)
         self.auth: RequestSigner | None = None
@@ -52,21 +63,55 @@ class ClobRest:
         url = (self._base if base is None else base) + path
         return await self._http.request(method, url, headers=headers, timeout_s=self._timeout_s)
 
+    async def place(self, path: str, body: bytes, before_write: BeforeWrite) -> HttpResponse:
+        """Send orders: exactly these bytes, nothing waited for; raises VenueUnavailable, NotSent when unsent."""
+        headers = self._headers("POST", path, body)
+        url = self._base + path
+        response = await self._http.request(
+            "POST", url, headers=headers, body=body, timeout_s=self._timeout_s, before_write=before_write
+        )
+        self._outage.on_answer(PLACE, response)
+        return response
+
     async def private(
-        self, method: str, path: str, *, query: str = "", body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        body: bytes | None = None,
+        timeout_s: float = 0.0,
+        is_probe: bool = False,
     ) -> HttpResponse:
-        """Send a request with L2 headers over exactly these body bytes."""
+        """Send a request with L2 headers over exactly these body bytes; waits while the venue is down.
+
+        Raises VenueUnavailable without asking when a read must not be made now.
+        """
+        lane = BEAT if path == HEARTBEATS else _LANES[method]
+        await self._outage.admit(lane, is_probe=is_probe)
+        headers = self._headers(method, path, body)
+        url = f"{self._base}{path}?{query}" if query else self._base + path
+        limit_s = timeout_s or self._timeout_s
+        try:
+            response = await self._http.request(method, url, headers=headers, body=body, timeout_s=limit_s)
+        except VenueUnavailable:
+            self._outage.on_no_answer()
+            raise
+        self._outage.on_answer(lane, response)
+        return response
+
+    def _headers(self, method: str, path: str, body: bytes | None) -> dict[str, str]:
         assert self.auth is not None, "a private call before login"
         headers = self.auth.headers(self.timestamp_s(), method, path=path, body=body or b"")
         if body is not None:
             headers["Content-Type"] = "application/json"
-        url = f"{self._base}{path}?{query}" if query else self._base + path
-        return await self._http.request(method, url, headers=headers, body=body, timeout_s=self._timeout_s)
+        return headers
 
     async def read(self, path: str, **query: str) -> HttpResponse:
         """Send a private GET, after waiting for a token of the read bucket."""
         await self._reads.acquire(self._clock)
-        return await self.private("GET", path, query=urlencode(query))
+        limit_s = min(READ_TIMEOUT_S, self._timeout_s)
+        return await self.private("GET", path, query=urlencode(query), timeout_s=limit_s)
 
     async def read_pages(self, path: str, **query: str) -> list[dict[str, Any]]:
         """Return all items of a paged list; raises VenueError unless every page came whole."""
@@ -88,9 +133,19 @@ class ClobRest:
             cursor = following
         raise VenueError(f"GET {path}: more than {self._max_pages} pages")
 
-    async def post(self, path: str, body: object) -> HttpResponse:
-        """Send a private POST with a JSON body."""
-        return await self.private("POST", path, body=orjson.dumps(body))
+    async def beat(self, body: object, timeout_s: float) -> HttpResponse:
+        """Send one heartbeat."""
+        return await self.private("POST", HEARTBEATS, body=orjson.dumps(body), timeout_s=timeout_s)
+
+    async def warm(self) -> None:
+        """Keep connections open to the venue, so that an order does not wait for a handshake."""
+        await self._http.warm(f"{self._base}/time", READ_TIMEOUT_S)
+
+    async def probe(self) -> None:
+        """Ask something cheap that needs the whole path; raises VenueUnavailable.  Any honest answer ends an outage."""
+        query = urlencode({"next_cursor": FIRST_CURSOR})
+        limit_s = max(MIN_PROBE_S, self._clock.real_s(PROBE_S))
+        await self.private("GET", "/data/orders", query=query, timeout_s=limit_s, is_probe=True)
 
     async def delete(self, path: str, body: object | None = None) -> HttpResponse:
         """Send a private DELETE, with a JSON body unless it is None."""

@@ -78,6 +78,10 @@ class Signer:
     def __reduce__(self) -> str:
         raise SigningError("a signer is not copied or pickled")
 
+    def reveal_key(self) -> bytes:
+        """Return the 32 key bytes, for the official client of the wallet command only."""
+        return bytes(self._key.secret)
+
     def sign_order(
         self,
         token: bytes,

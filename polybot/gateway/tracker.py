@@ -2,11 +2,10 @@
 
 Owns order states and the trade ledger, turns venue facts into events.  No I/O, no clock, no tasks:
 gateway.clob and gateway.resolver tell it what they learned, it tells which events follow.
-States only move to a higher rank:
-
-    SENT(1) -> DELAYED(2) -> LIVE(3) -> MATCHED | PARTIAL(4) -> FILLED | CANCELED | EXPIRED | REJECTED (9)
-    SENT -> UNKNOWN(1): no usable answer.  Leaves only on evidence: a user event, the order by hash,
-                        own trades, or a closed market and complete lists that show nothing.
+States move by the one table of _fast.order (printed in docs/ARCHITECTURE.md).  SENT becomes UNKNOWN without a
+usable answer and leaves it only on evidence: a user event, the order by hash, own trades, or a closed market
+and complete lists that show nothing.  What cannot be true beside what is known is not applied and is handed on
+all the same: the engine, which asks the same table, counts it and tells a person.
 """
 
 # An order ends by the venue's word (canceled, expired, refused), or when its fills add up: to its size
@@ -14,14 +13,24 @@ States only move to a higher rank:
 # booked whatever the state says: money first.  FILLED is only said when all that the engine asked for
 # was filled; an order cut to the venue's decimals ends as CANCELED with the matched amount.
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from polybot._fast.event import EventBuffer, EventFlag, EventKind, OrderStatus, TradeStatus
+from polybot._fast.order import MOVE_CONTRADICTION, MOVE_ON, MOVE_REVIVED, is_terminal, order_move
+from polybot.errors import InvariantBroken
 from polybot.gateway.amounts import parse_micro
 from polybot.gateway.orders import TAKER_TYPES, OrderPlan
 from polybot.gateway.reasons import RejectReason
-from polybot.gateway.trades import Fill, Trade, TradeLedger, maker_fills, parse_trade, taker_fills
+from polybot.gateway.trades import (
+    Fill,
+    Trade,
+    TradeLedger,
+    TradeRecord,
+    maker_fills,
+    parse_trade,
+    taker_fills,
+)
 
 __all__ = ["MAX_TRACKED", "OrderTracker", "TrackedOrder"]
 
@@ -32,20 +41,8 @@ OS_CANCELED, OS_EXPIRED = int(OrderStatus.OS_CANCELED), int(OrderStatus.OS_EXPIR
 OS_REJECTED, OS_UNKNOWN = int(OrderStatus.OS_REJECTED), int(OrderStatus.OS_UNKNOWN)
 TS_FAILED = int(TradeStatus.TS_FAILED)
 EV_ORDER_UPDATE, EV_FILL = int(EventKind.EV_ORDER_UPDATE), int(EventKind.EV_FILL)
-F_MAKER = int(EventFlag.F_MAKER)
-TERMINAL_RANK = 9
-RANKS = {
-    OS_SENT: 1,
-    OS_UNKNOWN: 1,
-    OS_DELAYED: 2,
-    OS_LIVE: 3,
-    OS_MATCHED: 4,
-    OS_PARTIAL: 4,
-    OS_FILLED: TERMINAL_RANK,
-    OS_CANCELED: TERMINAL_RANK,
-    OS_EXPIRED: TERMINAL_RANK,
-    OS_REJECTED: TERMINAL_RANK,
-}
+F_MAKER, F_LOCAL = int(EventFlag.F_MAKER), int(EventFlag.F_LOCAL)
+MOVES, TELLS = (MOVE_ON, MOVE_REVIVED), (MOVE_CONTRADICTION, MOVE_REVIVED)
 # Orders kept in memory; the oldest finished ones go first, and with none finished no new order is taken.
 MAX_TRACKED = 20_000
 # Venue order statuses by prefix, the longer ones first; texts after the prefix are free.
@@ -96,7 +93,7 @@ class TrackedOrder:
     @property
     def is_terminal(self) -> bool:
         """The venue has nothing more to do with it, except to report fills already matched."""
-        return RANKS[self.status] == TERMINAL_RANK
+        return is_terminal(self.status)
 
     @property
     def is_doubted(self) -> bool:
@@ -124,7 +121,9 @@ class TrackedOrder:
 class OrderTracker:
     """Orders by id and by order_seq; fills an EventBuffer with what changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_new_trade: Callable[[Trade, str, tuple[Fill, ...]], None] | None = None) -> None:
+        """`on_new_trade(trade, order_id, fills)` is called before the fills of a new trade are handed on."""
+        self._on_new_trade = on_new_trade
         self._by_id: dict[str, TrackedOrder] = {}
         self._by_seq: dict[int, TrackedOrder] = {}
         self._open: dict[str, TrackedOrder] = {}
@@ -135,6 +134,7 @@ class OrderTracker:
             "foreign_trades": 0,
             "unknown_statuses": 0,
             "after_terminal": 0,
+            "contradictions": 0,
             "overfilled": 0,
         }
 
@@ -163,6 +163,19 @@ class OrderTracker:
         self._open[order.order_id] = order
         return True
 
+    def restore(self, order: TrackedOrder, trades: Mapping[str, TradeRecord]) -> None:
+        """Take up an order of an earlier run as it was last known, with its trades by trade id."""
+        assert order.order_id not in self._by_id, "the same order restored twice"
+        assert order.order_seq not in self._by_seq, "the same order_seq restored twice"
+        self._by_id[order.order_id] = self._by_seq[order.order_seq] = order
+        if not order.is_terminal:
+            self._open[order.order_id] = order
+        if order.status == OS_UNKNOWN:
+            self._unknown[order.order_id] = order
+        for trade_id, record in trades.items():
+            self.ledger.restore(trade_id, order.order_id, record)
+            order.trade_ids.append(trade_id)
+
     def blocks_token(self, token_id: str) -> bool:
         """True while an order on this token is unknown."""
         return any(order.token_id == token_id for order in self._unknown.values())
@@ -180,21 +193,23 @@ class OrderTracker:
         now_ns: int,
         matched_ushares: int = -1,
         reason: RejectReason = RejectReason.NONE,
+        is_local: bool = False,
     ) -> None:
-        """The venue said something definite of an order: move forward and report."""
-        matched = max(matched_ushares, order.matched_ushares)
-        grew = matched > order.matched_ushares
-        order.matched_ushares = matched
-        if not _may_move(order.status, status):
-            if order.is_terminal and grew:
-                # More was matched than at its end: the engine must hold for the fills to come.
-                self.counters["after_terminal"] += 1
-                self._report(out, order, now_ns, reason)
-            return
-        if status == order.status and not grew:
-            return
-        self._set_status(order, status)
-        self._report(out, order, now_ns, reason)
+        """The venue (is_local: we ourselves) said something definite of an order: move by the table and report."""
+        before = order.reported_ushares
+        order.matched_ushares = max(matched_ushares, order.matched_ushares)
+        grew = order.reported_ushares > max(before, 0)
+        move = order_move(order.status, status, matched=order.reported_ushares > 0)
+        self.counters["contradictions"] += move in TELLS
+        if move in MOVES:
+            self._set_status(order, status)
+            self._report(out, order, now_ns, reason, flags=F_LOCAL if is_local else 0)
+        elif move == MOVE_CONTRADICTION:
+            self._report(out, order, now_ns, reason, told=status)
+        elif grew:
+            # Of an order at its end: more was matched, and the engine must hold for the fills to come.
+            self.counters["after_terminal"] += order.is_terminal
+            self._report(out, order, now_ns, reason)
 
     def on_order_event(
         self, out: EventBuffer, raw: Mapping[str, object], *, now_ns: int
@@ -210,7 +225,7 @@ class OrderTracker:
         told = raw.get("size_matched")
         matched = -1 if told in (None, "") else parse_micro(told)
         status = self._read_status(raw, order, matched)
-        if status >= 0 and RANKS[status] == TERMINAL_RANK and matched < 0:
+        if status >= 0 and is_terminal(status) and matched < 0:
             # It ended, but with how much matched?  The resolver finds out.
             order.cancel_confirmed = True
         elif status >= 0:
@@ -245,8 +260,11 @@ class OrderTracker:
     def _book(
         self, out: EventBuffer, trade: Trade, order: TrackedOrder, fills: tuple[Fill, ...], now_ns: int
     ) -> None:
+        self._tell_fills(out, order, trade, self.ledger.contradicted(trade, order.order_id), now_ns)
         news = self.ledger.advance(trade, order.order_id, fills)
         if trade.trade_id not in order.trade_ids:
+            if self._on_new_trade is not None:
+                self._on_new_trade(trade, order.order_id, fills)
             order.trade_ids.append(trade.trade_id)
             if trade.status == TS_FAILED:
                 # First heard of as failed: nothing to reverse, but its match must not be waited for.
@@ -258,10 +276,20 @@ class OrderTracker:
         elif trade.status == TS_FAILED:
             order.filled_ushares -= sum(fill.ushares for fill in news)
             order.voided_ushares += sum(fill.ushares for fill in news)
-        assert order.filled_ushares >= 0, "more reversed than booked"
+        if order.filled_ushares < 0:
+            raise InvariantBroken(f"order {order.order_seq}: more reversed than booked")
         if order.filled_ushares > order.plan.ushares:
             self.counters["overfilled"] += 1
-        for fill in news:
+        self._tell_fills(out, order, trade, news, now_ns)
+        if news and trade.status == TS_FAILED:
+            self._report(out, order, now_ns, RejectReason.NONE)
+        elif news:
+            self.check_complete(out, order, now_ns=now_ns)
+
+    def _tell_fills(
+        self, out: EventBuffer, order: TrackedOrder, trade: Trade, fills: tuple[Fill, ...], now_ns: int
+    ) -> None:
+        for fill in fills:
             out.add(
                 EV_FILL,
                 recv_ns=now_ns,
@@ -276,16 +304,16 @@ class OrderTracker:
                 i=fill.price_ticks,
                 j=fill.ushares,
             )
-        if news and trade.status == TS_FAILED:
-            self._report(out, order, now_ns, RejectReason.NONE)
-        elif news:
-            self.check_complete(out, order, now_ns=now_ns)
 
     def check_complete(self, out: EventBuffer, order: TrackedOrder, *, now_ns: int) -> None:
         """After fills: is the order at its end, or partly filled?"""
-        if order.is_terminal:
+        if order.is_terminal and not (order.status == OS_REJECTED and order.filled_ushares > 0):
             return
         filled = order.booked_ushares
+        if order.status == OS_REJECTED:
+            # The venue refused it, and it was filled: it is followed to its end like any other.
+            status = OS_MATCHED if order.is_taker else OS_PARTIAL
+            self.on_status(out, order, status=status, matched_ushares=filled, now_ns=now_ns)
         if filled >= order.plan.ushares or (order.match_is_final and 0 < order.matched_ushares <= filled):
             self.end(out, order, now_ns=now_ns)
         elif filled > 0:
@@ -319,8 +347,20 @@ class OrderTracker:
             self._unknown[order.order_id] = order
         if order.is_terminal:
             self._open.pop(order.order_id, None)
+        else:
+            self._open[order.order_id] = order
 
-    def _report(self, out: EventBuffer, order: TrackedOrder, now_ns: int, reason: RejectReason) -> None:
+    def _report(
+        self,
+        out: EventBuffer,
+        order: TrackedOrder,
+        now_ns: int,
+        reason: RejectReason,
+        *,
+        flags: int = 0,
+        told: int | None = None,
+    ) -> None:
+        """Say an order's state to the engine; `told` instead of it is what cannot be true."""
         out.add(
             EV_ORDER_UPDATE,
             recv_ns=now_ns,
@@ -329,8 +369,9 @@ class OrderTracker:
             side=order.plan.side,
             seq=order.order_seq,
             x=float(reason),
-            i=order.status,
+            i=order.status if told is None else told,
             j=order.reported_ushares,
+            flags=flags,
         )
 
     def _drop_oldest(self) -> bool:
@@ -340,9 +381,3 @@ class OrderTracker:
                 self.ledger.forget(order.order_id, tuple(order.trade_ids))
                 return True
         return False
-
-
-def _may_move(old: int, new: int) -> bool:
-    if new == OS_UNKNOWN:
-        return old == OS_SENT
-    return RANKS[new] > RANKS[old] or (RANKS[new] == RANKS[old] < TERMINAL_RANK and old != OS_SENT)

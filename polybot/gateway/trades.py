@@ -16,11 +16,12 @@ Must not do I/O.  Called by gateway.tracker.
 #          at 1 - price.
 #   maker: every leg with our order id, at that leg's own price and size.
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from polybot._fast.event import TradeStatus
 from polybot._fast.keccak import keccak_256
+from polybot._fast.order import MOVE_CONTRADICTION, MOVE_ON, trade_move
 from polybot.errors import DecodeError
 from polybot.gateway.amounts import PRICE_ONE_TICKS, parse_micro, parse_ticks
 
@@ -85,6 +86,7 @@ class Fill:
     ushares: int
     is_maker: bool
     key: int
+    leg: int = 0  # its place in the trade, part of what the key is made of
 
 
 @dataclass(slots=True)
@@ -93,6 +95,7 @@ class TradeRecord:
 
     status: int
     fills: tuple[Fill, ...]
+    is_contradicted: bool = False  # told as failed after it was confirmed, or the other way round
 
 
 class TradeLedger:
@@ -113,12 +116,33 @@ class TradeLedger:
             return fills
         if _total(record.fills) != _total(fills):
             self.counters["trade_contradictions"] += 1
-        if record.status in (FAILED, CONFIRMED) or trade.status <= record.status:
-            final_now = {record.status, trade.status} == {FAILED, CONFIRMED}
-            self.counters["trade_contradictions" if final_now else "trade_duplicates"] += 1
+        move = trade_move(record.status, trade.status)
+        if move != MOVE_ON:
+            doubted = move == MOVE_CONTRADICTION
+            self.counters["trade_contradictions" if doubted else "trade_duplicates"] += 1
             return ()
         record.status = trade.status
         return record.fills
+
+    def contradicted(self, trade: Trade, order_id: str) -> tuple[Fill, ...]:
+        """Return what was booked of a trade that is final and is told to have ended otherwise; once."""
+        record = self._records.get((trade.trade_id, order_id))
+        if record is None or trade_move(record.status, trade.status) != MOVE_CONTRADICTION:
+            return ()
+        told, record.is_contradicted = record.is_contradicted, True
+        return () if told else record.fills
+
+    def fills_of(self, order_id: str, trade_ids: Iterable[str]) -> Iterator[tuple[int, Fill]]:
+        """(trade status, fill) of everything booked for one order and not reversed."""
+        for trade_id in trade_ids:
+            record = self._records.get((trade_id, order_id))
+            if record is not None and record.status != FAILED:
+                for fill in record.fills:
+                    yield record.status, fill
+
+    def restore(self, trade_id: str, order_id: str, record: TradeRecord) -> None:
+        """Take up what an earlier run booked."""
+        self._records[trade_id, order_id] = record
 
     def forget(self, order_id: str, trade_ids: tuple[str, ...]) -> None:
         """Drop the records of an order that is no longer tracked."""
@@ -153,7 +177,7 @@ def taker_fills(trade: Trade, token_id: str, order_id: str) -> tuple[Fill, ...]:
     adds_up = sum(leg.ushares for leg in trade.legs) == trade.ushares
     if prices and adds_up and min(prices) > 0:
         return tuple(
-            Fill(price, leg.ushares, False, trade_key(trade.trade_id, order_id, k))
+            Fill(price, leg.ushares, False, trade_key(trade.trade_id, order_id, k), k)
             for k, (price, leg) in enumerate(zip(prices, trade.legs, strict=True))
             if leg.ushares
         )
@@ -165,7 +189,7 @@ def taker_fills(trade: Trade, token_id: str, order_id: str) -> tuple[Fill, ...]:
 def maker_fills(trade: Trade, order_id: str) -> tuple[Fill, ...]:
     """Return our fills when order_id rested."""
     return tuple(
-        Fill(leg.price_ticks, leg.ushares, True, trade_key(trade.trade_id, order_id, k))
+        Fill(leg.price_ticks, leg.ushares, True, trade_key(trade.trade_id, order_id, k), k)
         for k, leg in enumerate(trade.legs)
         if leg.order_id == order_id and leg.ushares
     )

@@ -1,15 +1,17 @@
 """How an order's state and a fill's money follow from events: the journal's own rules, pure and without state.
 
-Owns the rank of order states, what a match costs, and which UTC day and week a stamp belongs to; the rules are
-those of docs/ARCHITECTURE.md, written a second time on purpose: what the journal says is compared with what
-the engine booked.  Roundings of money belong to _fast.fees and are taken from there.
+Owns what follows from a move of an order or a trade, what a match costs, and which UTC day and week a stamp
+belongs to; the rules are those of docs/ARCHITECTURE.md, written a second time on purpose: what the journal says
+is compared with what the engine booked.  Which move is one is the table of _fast.order, and roundings of money
+belong to _fast.fees; both are taken from there.
 Must not hold state or do I/O.  Called by recovery and ledger.
 """
 
 from typing import NamedTuple
 
-from polybot._fast.event import EventFlag, OrderStatus, Side, TradeStatus
+from polybot._fast.event import EventFlag, EventKind, OrderStatus, Side, TradeStatus
 from polybot._fast.fees import leg_micro_usd, taker_fee_micro_usd
+from polybot._fast.order import MOVE_ON, MOVE_REVIVED, is_terminal, order_move, trade_move
 from polybot.journal.records import EventFields
 from polybot.market.spec import MarketSpec
 
@@ -22,9 +24,11 @@ __all__ = [
     "after_fill",
     "after_update",
     "fill_cost",
+    "is_local_refusal",
     "is_open",
     "is_sound_fill",
     "is_terminal",
+    "is_trade_news",
     "utc_day",
     "utc_week",
 ]
@@ -32,7 +36,8 @@ __all__ = [
 DAY_NS = 86_400_000_000_000
 FAILED = int(TradeStatus.TS_FAILED)
 LAST_STATUS = int(OrderStatus.OS_UNKNOWN)
-F_MAKER = int(EventFlag.F_MAKER)
+F_MAKER, F_LOCAL = int(EventFlag.F_MAKER), int(EventFlag.F_LOCAL)
+EV_ORDER_UPDATE = int(EventKind.EV_ORDER_UPDATE)
 BUY = int(Side.BUY)
 TICKS_PER_USD = 10_000
 MAX_KEY = 1 << 52
@@ -43,9 +48,7 @@ FILLED, PARTIAL, REJECTED, UNKNOWN = (
     int(OrderStatus.OS_REJECTED),
     int(OrderStatus.OS_UNKNOWN),
 )
-TERMINAL_RANK = 9
-# By OrderStatus: new, sent, live, delayed, matched, partial, filled, cancel sent, canceled, expired, rejected, unknown.
-RANKS = (0, 1, 3, 2, 4, 4, 9, 5, 9, 9, 9, 6)
+MOVES = (MOVE_ON, MOVE_REVIVED)
 
 
 class OrderState(NamedTuple):
@@ -63,11 +66,6 @@ class Cost(NamedTuple):
     fee_usd: int
 
 
-def is_terminal(status: int) -> bool:
-    """True when the venue has nothing more to do with the order."""
-    return RANKS[status] == TERMINAL_RANK
-
-
 def is_open(state: OrderState, ushares: int) -> bool:
     """True while anything of the order may still become a fill."""
     if state.status == REJECTED:
@@ -77,13 +75,12 @@ def is_open(state: OrderState, ushares: int) -> bool:
 
 def after_update(state: OrderState, ushares: int, status: int, matched: int) -> OrderState | None:
     """The state after an EV_ORDER_UPDATE; None when it tells nothing new."""
-    terminal = is_terminal(state.status)
-    later = RANKS[status] > RANKS[state.status] or state.status == UNKNOWN
-    if matched <= state.matched and (terminal or not later):
-        return None
     known = max(matched, state.matched)
+    moves = order_move(state.status, status, matched=known > 0) in MOVES
+    if matched <= state.matched and not moves:
+        return None
     now = state.status
-    if not terminal and later:
+    if moves:
         now = status
         if status == FILLED and matched < 0:
             known = ushares  # how much was not told: all of it, until fills say otherwise
@@ -104,7 +101,19 @@ def after_fill(state: OrderState, ushares: int, filled: int, *, booked: bool, fa
     elif not booked:
         total = state.filled + filled
         state = state._replace(filled=total, matched=max(total, state.matched))
+        if state.status == REJECTED:  # the venue refused it and filled it: it lives
+            state = state._replace(status=PARTIAL)
     return _tidy(state, ushares)
+
+
+def is_trade_news(known: int, told: int) -> bool:
+    """True when a trade moves: known is its TradeStatus so far, 0 for one never heard of."""
+    return trade_move(known, told) == MOVE_ON
+
+
+def is_local_refusal(event: EventFields) -> bool:
+    """True for the EV_ORDER_UPDATE of an order that was refused here and never sent."""
+    return event.kind == EV_ORDER_UPDATE and event.i == REJECTED and bool(event.flags & F_LOCAL)
 
 
 def is_sound_fill(event: EventFields) -> bool:
@@ -143,6 +152,6 @@ def _tidy(state: OrderState, ushares: int) -> OrderState:
         return state
     if state.filled >= ushares:
         return state._replace(status=FILLED)
-    if state.filled > 0 and state.status != UNKNOWN and RANKS[state.status] < RANKS[PARTIAL]:
+    if state.filled > 0 and state.status != UNKNOWN and order_move(state.status, PARTIAL) == MOVE_ON:
         return state._replace(status=PARTIAL)
     return state

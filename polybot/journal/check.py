@@ -1,7 +1,8 @@
 """Compares three books of one account: the venue's own ledger, the journal, and the SQLite file built from it.
 
 Reads the venue's rows as plain data (the kinds of docs/VENUE.md: account, market, order, end, leg, resolve,
-settle) and works its figures out by itself; everything is integers and every difference is named.  Checked are:
+settle; a leg with "void" was undone by the venue) and works its figures out by itself; everything is integers and
+every difference is named.  Checked are:
 every venue fill exactly once, no intent accepted twice, cost, payout, PnL per market, positions, and cash.
 Must not change anything.  Run after a run, by tests and by whoever doubts.
 """
@@ -65,6 +66,7 @@ class _Fill:
     price_ticks: int
     ushares: int
     usd: int
+    is_void: bool  # its trade FAILED
 
 
 @dataclass(slots=True)
@@ -125,7 +127,12 @@ def _venue_fills(rows: Iterable[Row], account: str) -> dict[int, _Fill]:
                 usd = row[f"{role}_usd"] if row[f"{role}_side"] == 0 else -row[f"{role}_usd"]
                 usd += row["fee"] if role == "taker" else 0
                 found[int.from_bytes(digest[:8], "big") & KEY_MASK] = _Fill(
-                    order_id, row[f"{role}_outcome"], row[f"{role}_price"], row["ushares"], usd
+                    order_id,
+                    row[f"{role}_outcome"],
+                    row[f"{role}_price"],
+                    row["ushares"],
+                    usd,
+                    bool(row.get("void")),
                 )
     return found
 
@@ -134,7 +141,7 @@ def _venue_books(rows: list[Row], account: str) -> dict[str, _Book]:
     books: dict[str, _Book] = defaultdict(_Book)
     for row in rows:
         for role in ("taker", "maker") if row["k"] == "leg" else ():
-            if row[role] == account:
+            if row[role] == account and not row.get("void"):
                 sign = 1 if row[f"{role}_side"] == 0 else -1
                 book = books[row["market"]]
                 book.usd += sign * row[f"{role}_usd"] + (row["fee"] if role == "taker" else 0)
@@ -189,9 +196,11 @@ def _compare_fills(report: JournalReport, venue: Mapping[int, _Fill], ours: _Our
     for key, fill in venue.items():
         found = ours.fills.get((key, fill.order_id))
         wanted = (fill.price_ticks, fill.ushares, fill.usd)
+        if found is None and fill.is_void:
+            continue  # never heard of, and it never counted
         if found is None:
             report.differences.append(f"fill {key} of {fill.order_id}: not in the journal")
-        elif found[0] == FAILED or found[1:] != wanted:
+        elif (found[0] == FAILED) != fill.is_void or found[1:] != wanted:
             report.differences.append(f"fill {key} of {fill.order_id}: {found} here, {wanted} at the venue")
     for key, order_id in ours.fills:
         if key not in venue:
@@ -235,8 +244,10 @@ def _compare_markets(report: JournalReport, rows: list[Row], account: str, ours:
 
 
 def _compare_cash(report: JournalReport, rows: Iterable[Row], account: str, ours: _Ours) -> None:
-    """Cash after everything, once the venue has settled: first balance, less costs, plus payouts."""
+    """Cash right after the venue's last settlement: first balance, less costs up to then, plus payouts."""
     rows = list(rows)
+    while rows and not (rows[-1]["k"] == "settle" and rows[-1]["account"] == account):
+        rows.pop()  # what was traded on afterwards is not in the cash it told
     first = next(
         (row["balance"] for row in rows if row["k"] == "account" and row["account"] == account), None
     )

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from polybot import crashpoints
 from polybot._fast.event import EventBuffer
 from polybot.clock import Clock
 from polybot.errors import JournalError, StateDamaged
@@ -141,7 +142,7 @@ class Journal:
     ) -> "Journal":
         """Recover and begin to write.
 
-        Raises AlreadyRunning when another process has the account, StateDamaged when the journal is damaged
+        Raises AlreadyRunning when another process has the account there, StateDamaged when the journal is damaged
         (with accept_damage the damaged file is kept aside and its sound part used), JournalError or OSError when
         nothing can be written.
         """
@@ -150,7 +151,7 @@ class Journal:
         key = hashlib.sha256(f"{account.lower()}|{venue_session}".encode()).digest()[:16]
         state_dir.mkdir(parents=True, exist_ok=True)
         with ExitStack() as undo:
-            lock = AccountLock(state_dir, account)
+            lock = AccountLock(state_dir, folder.name)
             undo.callback(lock.release)
             make_folder(folder)
             state, finding, number, first_seq = _start_from(folder, key, accept_damage)
@@ -255,16 +256,31 @@ class Journal:
         self._fold_pending()
         return self._fold.state
 
-    def close(self, *, clean: bool = True, open_orders: int = 0) -> bool:
-        """Say an orderly end, bring all to disk, let go of the account; False when the disk failed."""
+    def close(self, *, clean: bool = True, open_orders: int = 0, hold: bool = False) -> bool:
+        """Say an orderly end, bring all to disk, let go of the account; False when the disk failed.
+
+        `hold` keeps the account until `release`.
+        """
         if clean and not self.failed:
             self._put(CleanStop(open_orders))
         done = self.writer.close()
         self._fold_pending()
         if self._made is not None:
             self._made.discard()
-        self._lock.release()
+        if not hold:
+            self._lock.release()
         return done
+
+    def release(self) -> None:
+        """Let another process have the account, after a close that held it."""
+        self._lock.release()
+
+    def abandon(self) -> None:
+        """Let go of everything as a killed process does: what was told stays told, nothing more is written."""
+        self.writer.abandon()
+        if self._made is not None:
+            self._made.discard()
+        self._lock.release()
 
     def tend(self) -> None:
         """With every heartbeat: fold what was written; once a UTC day begin a new segment.
@@ -273,6 +289,7 @@ class Journal:
         """
         if self.failed:
             raise JournalError(self.failed)
+        self.writer.tend()
         self._fold_pending()
         now_ns = self._clock.now_ns()
         due = utc_day(now_ns) != self._day or self.writer.used_bytes > MAX_SEGMENT_BYTES
@@ -302,6 +319,7 @@ class Journal:
                 self._made = made  # the end of the old segment first
                 self.writer.request_sync()
                 return
+            crashpoints.reach("mid_rotate")
             self.writer.switch(made)
             self._number, self._day, self._tries = made.header.number, utc_day(now_ns), 0
             self.rotations += 1

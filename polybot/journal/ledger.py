@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from polybot import crashpoints
 from polybot._fast.event import EventKind, Side
 from polybot.journal.booking import (
     F_MAKER,
@@ -24,7 +25,9 @@ from polybot.journal.booking import (
     after_fill,
     after_update,
     fill_cost,
+    is_local_refusal,
     is_sound_fill,
+    is_trade_news,
     utc_day,
 )
 from polybot.journal.reader import Position
@@ -157,6 +160,8 @@ class Ledger:
                 self._book(item)
                 self._is_empty = False
             self._db.execute("UPDATE place SET segment = ?, offset = ?, next_seq = ?", behind)
+            crashpoints.reach("before_ledger_commit")
+        crashpoints.reach("after_ledger_commit")
 
     # -- questions --------------------------------------------------------------------------------------------
 
@@ -343,6 +348,8 @@ class Ledger:
             " m.spec FROM orders o JOIN markets m ON m.id = o.market WHERE o.order_seq = ? AND m.is_live",
             (event.seq,),
         ).fetchone()
+        if row is None and is_local_refusal(event):
+            return  # it was never sent
         if row is None or (event.kind == EV_FILL and not is_sound_fill(event)):
             self._stray(item, f"event {event.kind} of order {event.seq} fits nothing")
             return
@@ -374,7 +381,7 @@ class Ledger:
             "SELECT status, is_booked, held, usd, ushares FROM fills WHERE order_seq = ? AND key = ?",
             (event.seq, key),
         ).fetchone()
-        if row is not None and status <= row[0]:
+        if row is not None and not is_trade_news(row[0], status):
             return
         if row is None:
             cost = fill_cost(MarketSpec(**json.loads(spec_text)), event, outcome=outcome, side=side)

@@ -25,6 +25,7 @@ from polybot.journal.frames import (
 )
 from polybot.journal.records import decode
 from polybot.journal.recovery import Fold, RecoveredState, Stamped
+from polybot.journal.segment import data_end
 
 __all__ = [
     "SEGMENT_SUFFIX",
@@ -218,7 +219,9 @@ def load_segment(path: Path) -> Segment:
                 data = file.read(MAX_SEGMENT_BYTES + 1)
         else:
             with path.open("rb") as file:
-                data = file.read(MAX_SEGMENT_BYTES + 1)
+                end = data_end(file.fileno())
+                file.seek(0)
+                data = file.read(min(end, MAX_SEGMENT_BYTES + 1))
     except (OSError, EOFError) as error:
         raise StateDamaged(f"{path}: {error}") from error
     if len(data) > MAX_SEGMENT_BYTES:

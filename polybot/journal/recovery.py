@@ -23,8 +23,10 @@ from polybot.journal.booking import (
     after_fill,
     after_update,
     fill_cost,
+    is_local_refusal,
     is_open,
     is_sound_fill,
+    is_trade_news,
     utc_day,
     utc_week,
 )
@@ -133,11 +135,13 @@ class RecoveredMarket:
     strike_source: int = 0
     is_closed: bool = False
     outcome: int = -1  # as the venue published it, -1: not yet
+    refused: tuple[int, Kept] | None = None  # the last order that was refused here: (its order_seq, the record)
 
     @property
     def next_order_seq(self) -> int:
-        """The first order_seq never used in this market."""
-        return max(self.orders, default=self.opened.order_seq_base - 1) + 1
+        """The first order_seq not known to be used in this market."""
+        last = self.opened.order_seq_base - 1 if self.refused is None else self.refused[0]
+        return max(last, *self.orders) + 1 if self.orders else last + 1
 
     @property
     def holds_position(self) -> bool:
@@ -196,6 +200,7 @@ class RecoveredState:
     def restatement(self) -> list[tuple[int, Record]]:
         """The records of a snapshot of this state, (ns, record) in order, begin and end included."""
         restated = [item for market in self.markets.values() for item in market.kept]
+        restated += [market.refused[1] for market in self.markets.values() if market.refused is not None]
         restated += [item for item in (self.loss, self.balance) if item is not None]
         restated += [(0, latch) for latch in self.latches.values()]
         begin = SnapshotBegin(
@@ -345,6 +350,9 @@ class Fold:
 
     def _on_order_news(self, item: Stamped, event: EventFields) -> None:
         market = self._home.get(event.seq)
+        if market is None and is_local_refusal(event):
+            self._on_refusal(item, event)
+            return
         order = None if market is None else market.orders[event.seq]
         if market is None or order is None or (event.kind == EV_FILL and not is_sound_fill(event)):
             self.state.strays += 1
@@ -357,12 +365,20 @@ class Fold:
             self._keep(item, market, news=changed is not None)
             order.state = changed or order.state
 
+    def _on_refusal(self, item: Stamped, event: EventFields) -> None:
+        """An order that was never sent: only its number is remembered, so that it is not given again."""
+        market = self.state.markets.get(event.market)
+        if market is None:
+            self.state.strays += 1
+        elif market.refused is None or event.seq > market.refused[0]:
+            market.refused = (event.seq, (item.ns, item.record))
+
     def _on_fill(
         self, item: Stamped, event: EventFields, market: RecoveredMarket, order: RecoveredOrder
     ) -> None:
         key, status, asked = int(event.y), int(event.x), order.intent.asked_ushares
         trade = order.trades.get(key)
-        if trade is not None and status <= trade.status:
+        if trade is not None and not is_trade_news(trade.status, status):
             self._keep(item, market, news=False)
             return
         self._keep(item, market, news=True)

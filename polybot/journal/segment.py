@@ -5,6 +5,7 @@ renamed: a file with a segment's name always began with a whole snapshot.  Folde
 Must not know records or threads.  Called by writer and journal.
 """
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from polybot.journal.frames import HEADER_BYTES, RESTATED, SegmentHeader, build_frame, used_bytes
 from polybot.journal.records import VERSION
 
-__all__ = ["SegmentFile", "cut_tail", "make_folder", "sync_folder"]
+__all__ = ["SegmentFile", "cut_tail", "data_end", "make_folder", "sync_folder"]
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -112,12 +113,28 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def data_end(fd: int) -> int:
+    """Where the last written byte of a file is, as far as the file system tells: behind it are reserved zeros.
+
+    Spares a start the reading of what a killed process had only reserved.
+    """
+    size = os.fstat(fd).st_size
+    at = 0
+    try:
+        while at < size:
+            at = os.lseek(fd, os.lseek(fd, at, os.SEEK_DATA), os.SEEK_HOLE)
+    except OSError as error:
+        return at if error.errno == errno.ENXIO else size
+    return at
+
+
 def cut_tail(path: Path, offset: int) -> int:
     """Cut a segment behind its last whole frame; returns how many bytes were not zero there (kept in <name>.cut)."""
     assert offset >= HEADER_BYTES, "a header is never cut"
     with path.open("r+b") as file:
+        end = data_end(file.fileno())
         file.seek(offset)
-        rest = file.read()
+        rest = file.read(max(0, end - offset))
         tail = rest[: used_bytes(rest)]
         if tail:
             kept = path.with_name(path.name + CUT_SUFFIX)

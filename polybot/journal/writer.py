@@ -20,7 +20,7 @@ from polybot.journal.frames import build_frame
 from polybot.journal.records import VERSION, RecordType
 from polybot.journal.segment import SegmentFile, sync_folder
 
-__all__ = ["JournalSettings", "JournalWriter"]
+__all__ = ["InlineWriter", "JournalSettings", "JournalWriter"]
 
 INTENT = int(RecordType.INTENT)
 MAX_UNSYNCED = (1 << 32) - 1
@@ -73,9 +73,13 @@ class JournalWriter:
         self._stopping = False
         self._wake = threading.Event()
         self._news = threading.Condition()
+        self._thread: threading.Thread | None = self._begin()
+
+    def _begin(self) -> threading.Thread | None:
         # Daemonic: a disk that hangs for ever must not keep the process from exiting.
-        self._thread = threading.Thread(target=self._run, name="journal-sync", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="journal-sync", daemon=True)
+        thread.start()
+        return thread
 
     @property
     def seq(self) -> int:
@@ -171,12 +175,27 @@ class JournalWriter:
 
     def close(self) -> bool:
         """Bring everything to disk, seal the segment, end the thread; False when the disk did not answer in time."""
+        thread, self._thread = self._thread, None
         self._stopping = True
         self._wake.set()
-        self._thread.join(self._settings.stop_wait_s)
-        done = not self._thread.is_alive() and not self.failed
+        if thread is not None:
+            thread.join(self._settings.stop_wait_s)
+        done = thread is not None and not thread.is_alive() and not self.failed
         self.failed = self.failed or "the journal is closed"
         return done
+
+    def abandon(self) -> None:
+        """Let go of the file as a killed process does: nothing more is written, synced or sealed."""
+        self.failed = self.failed or "the journal was abandoned"
+        self._stopping = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(self._settings.stop_wait_s)
+        for segment in (*self._retired, self._segment):
+            os.close(segment.fd)
+
+    def tend(self) -> None:
+        """With every heartbeat: what an inline writer does here, the helper thread does by itself."""
 
     def _check_space(self, records: Sequence[tuple[int, bytes]]) -> None:
         """Into the reserve goes what must be said of orders already sent, never a new one."""
@@ -248,3 +267,38 @@ class JournalWriter:
             self._refused_beats = RETRY_BEATS
         else:
             self.space_error, self._refused_beats = "", 0
+
+
+class InlineWriter(JournalWriter):
+    """The writer without a thread, for virtual time: what waits is done by `tend`, `sync` and `close`."""
+
+    def _begin(self) -> threading.Thread | None:
+        return None
+
+    def tend(self) -> None:
+        """Sync what was written, do what the helper thread would."""
+        if self.failed:
+            return
+        try:
+            self._beat()
+        except OSError as error:
+            self._fail(f"sync failed: {error}")
+
+    def sync(self, limit_s: float) -> bool:
+        """Bring everything to disk here and now."""
+        self.tend()
+        return not self.failed
+
+    def run_beside(self, job: Callable[[], None]) -> bool:
+        """Do it here and now."""
+        job()
+        return True
+
+    def close(self) -> bool:
+        """Bring everything to disk and seal the segment."""
+        self.tend()
+        done = not self.failed
+        self.failed = self.failed or "the journal is closed"
+        if done:
+            self._segment.seal()
+        return done

@@ -18,6 +18,7 @@ from typing import Any
 
 from polybot._fast.keccak import keccak_256
 from polybot.sim.ledger import Row, read_ledger
+from polybot.sim.ledger_view import own_rows
 from polybot.sim.markets import BUY
 from polybot.sim.messages import OUTCOMES
 
@@ -50,6 +51,7 @@ class VenueFill:
     ushares: int
     fee: int
     cost: int
+    is_void: bool = False  # its trade FAILED: the venue undid it
 
 
 @dataclass(slots=True)
@@ -118,6 +120,7 @@ def compare_rows(
 ) -> CheckReport:
     """As compare(), for a ledger kept in memory."""
     account = account or _only_account(rows)
+    rows = own_rows(rows)
     report = CheckReport()
     slugs = {row["market"]: row["slug"] for row in rows if row["k"] == "market"}
     fills = {fill.key: fill for fill in _venue_fills(rows, account)}
@@ -130,7 +133,7 @@ def compare_rows(
 
 def account_pnl(rows: Iterable[Row], account: str) -> dict[str, int]:
     """PnL per condition_id of settled markets, micro-USD, from ledger rows alone."""
-    rows = list(rows)
+    rows = own_rows(rows)
     settled = {row["market"] for row in rows if row["k"] == "resolve"}
     return {market: sums.pnl for market, sums in _venue_sums(rows, account).items() if market in settled}
 
@@ -168,14 +171,16 @@ def _venue_fills(rows: Iterable[Row], account: str) -> Iterator[VenueFill]:
                 ushares=row["ushares"],
                 fee=fee,
                 cost=(usd if side == BUY else -usd) + fee,
+                is_void=row["void"],
             )
 
 
 def _venue_sums(rows: list[Row], account: str) -> dict[str, MarketSums]:
     sums: dict[str, MarketSums] = defaultdict(MarketSums)
     for fill in _venue_fills(rows, account):
-        sums[fill.market].cost += fill.cost
-        sums[fill.market].fees += fill.fee
+        if not fill.is_void:
+            sums[fill.market].cost += fill.cost
+            sums[fill.market].fees += fill.fee
     for row in rows:
         if row["k"] == "settle" and row["account"] == account:
             sums[row["market"]].payout += row["paid"]
@@ -232,9 +237,11 @@ def _compare_fills(report: CheckReport, venue: dict[int, VenueFill], files: _Fil
         if key not in venue:
             report.differences.append(f"fill {key} of order {order_id}: the venue knows no such fill")
     for key, fill in venue.items():
-        report.venue.cost += fill.cost
-        report.venue.fees += fill.fee
+        report.venue.cost += 0 if fill.is_void else fill.cost
+        report.venue.fees += 0 if fill.is_void else fill.fee
         found = booked.get((key, fill.order_id))
+        if found is None and fill.is_void:
+            continue  # never heard of, and it never counted
         if found is None:
             report.differences.append(
                 f"fill {key} of order {fill.order_id}: missing, {fill.ushares} micro-shares"
@@ -249,8 +256,9 @@ def _compare_fills(report: CheckReport, venue: dict[int, VenueFill], files: _Fil
             "cost_micro_usd": str(fill.cost),
         }
         _note_differences(report, f"fill {key} of order {fill.order_id}", wanted, found)
-        if found["status"] == "FAILED":
-            report.differences.append(f"fill {key} of order {fill.order_id}: FAILED here, not at the venue")
+        if (found["status"] == "FAILED") != fill.is_void:
+            ours, theirs = found["status"], "FAILED" if fill.is_void else "not FAILED"
+            report.differences.append(f"fill {key} of order {fill.order_id}: {ours} here, {theirs} at the venue")
 
 
 def _compare_orders(report: CheckReport, rows: list[Row], account: str, files: _FileRows) -> None:

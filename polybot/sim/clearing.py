@@ -9,13 +9,22 @@ rounding: the Down amount is the rest of the Up amount.  The taker pays the fee 
 of the proceeds (SELL) to the fee account.  Must not know books or messages.  Called by exchange.
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from polybot._fast.fees import leg_micro_usd, notional_micro_usd, taker_fee_micro_usd
 from polybot.sim.accounts import Account
 from polybot.sim.ledger import Ledger
 from polybot.sim.markets import BUY, DOWN, ONE, UP, MarketState
 from polybot.sim.orders import Order
 
+if TYPE_CHECKING:
+    from polybot.sim.trades import TradeLeg
+
 __all__ = ["Clearing", "fee_micro_usd", "needed", "release", "reserve"]
+
+
+Party = tuple[Account, int, int]  # account, outcome, side
 
 
 def fee_micro_usd(market: MarketState, ushares: int, price_ticks: int) -> int:
@@ -68,8 +77,8 @@ class Clearing:
     def settle_leg(
         self,
         market: MarketState,
-        taker: tuple[Account, int, int],
-        maker: tuple[Account, int, int],
+        taker: Party,
+        maker: Party,
         up_price: int,
         ushares: int,
     ) -> tuple[int, int, int]:
@@ -90,6 +99,37 @@ class Clearing:
         self._pay(taker[0], market, fee)
         self._pay(self._fees, market, -fee)
         return amounts[taker[1]], amounts[maker[1]], fee
+
+    def undo_leg(self, market: MarketState, taker: Party, maker: Party, leg: "TradeLeg") -> None:
+        """Reverse settle_leg exactly: shares, money, collateral and fee."""
+        returned = 0
+        for (account, outcome, side), usd in ((taker, leg.taker_usd), (maker, leg.maker_usd)):
+            sign = 1 if side == BUY else -1
+            account.position(market.condition_id)[outcome] -= sign * leg.ushares
+            self._pay(account, market, -sign * usd)
+            returned += sign * usd
+        assert returned in (leg.ushares, -leg.ushares, 0), "a reversal must conserve money"
+        market.collateral -= returned
+        self._pay(taker[0], market, -leg.fee)
+        self._pay(self._fees, market, leg.fee)
+
+    def can_undo(self, market: MarketState, legs: "Sequence[tuple[Party, Party, TradeLeg]]") -> bool:
+        """Whether every account with a key still has, free, what it would have to give back."""
+        cash: dict[int, int] = {}
+        shares: dict[tuple[int, int], int] = {}
+        parties: dict[int, Account] = {}
+        for taker, maker, leg in legs:
+            for (account, outcome, side), usd in ((taker, leg.taker_usd), (maker, leg.maker_usd)):
+                if account.is_internal:
+                    continue
+                parties[account.number] = account
+                key = (account.number, outcome)
+                shares[key] = shares.get(key, 0) + (leg.ushares if side == BUY else -leg.ushares)
+                cash[account.number] = cash.get(account.number, 0) + (-usd if side == BUY else usd)
+        return all(parties[n].free_cash() >= usd for n, usd in cash.items()) and all(
+            parties[n].free_shares(market.condition_id, outcome) >= ushares
+            for (n, outcome), ushares in shares.items()
+        )
 
     def pay_out(self, account: Account, market: MarketState, winner: int) -> tuple[int, int, int]:
         """Turn a position into cash at the outcome; returns (Up, Down, micro-USD) paid out."""

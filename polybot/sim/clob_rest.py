@@ -14,12 +14,13 @@ import orjson
 from polybot.sim.accounts import Account
 from polybot.sim.clob_auth import ClobAuth, parse_json
 from polybot.sim.exchange import Exchange
-from polybot.sim.faults import FaultPlan, NoFaults
+from polybot.sim.faults import FaultPlan, NoFaults, Withheld
 from polybot.sim.heartbeats import Heartbeats
 from polybot.sim.markets import BUY, DOWN, ONE, UP, MarketState
 from polybot.sim.messages import OUTCOMES, book_row, decimal_text, order_row, trade_row
 from polybot.sim.orders import DELAYED, LIVE, Order
-from polybot.sim.refusals import BAD_PAYLOAD, NO_ORDERBOOK, Refused
+from polybot.sim.rate_limits import RateLimits
+from polybot.sim.refusals import BAD_PAYLOAD, NO_ORDERBOOK, TOO_MANY_REQUESTS, Refused
 from polybot.sim.trades import Trade
 from polybot.transport import HttpResponse
 
@@ -41,8 +42,11 @@ Private = Callable[[Account, Query, str, bytes], Any]
 class ClobRest:
     """Handlers of one exchange."""
 
-    def __init__(self, exchange: Exchange, faults: FaultPlan | None = None) -> None:
+    def __init__(
+        self, exchange: Exchange, faults: FaultPlan | None = None, limits: RateLimits | None = None
+    ) -> None:
         self._exchange = exchange
+        self._limits = limits
         self._faults: FaultPlan = faults or NoFaults()
         self._auth = ClobAuth(exchange)
         self._heartbeats = Heartbeats(exchange)
@@ -74,8 +78,8 @@ class ClobRest:
 
     def handle(  # noqa: PLR0917 -- a request is these six
         self, method: str, path: str, query: Query, headers: Mapping[str, str], body: bytes, now_ns: int
-    ) -> HttpResponse:
-        """Answer one request at venue time now_ns."""
+    ) -> HttpResponse | Withheld:
+        """Answer one request at venue time now_ns; a fault may withhold the answer."""
         self._exchange.scheduler.advance(now_ns)
         response = self._faults.answer(
             method, path, lambda: self._answer(method, path, query, headers, body), now_ns
@@ -89,7 +93,7 @@ class ClobRest:
         try:
             status, data = 200, self._route(method, path, query, headers, body)
         except Refused as refused:
-            status, data = refused.status, {"error": refused.text}
+            return _refusal(refused)
         if isinstance(data, HttpResponse):
             return data
         return HttpResponse(status, JSON_HEADERS, orjson.dumps(data))
@@ -102,11 +106,34 @@ class ClobRest:
         for key in ((method, path), (method, f"{stem}/")):
             public = self._public.get(key)
             if public is not None:
+                self._check_rate(method, path, None)
                 return public(query, last)
             private = self._private.get(key)
             if private is not None:
-                return private(self._auth.account_of(method, path, upper, body), query, last, body)
+                account = self._auth.account_of(method, path, upper, body)
+                self._check_open(method, path, account)
+                return private(account, query, last, body)
         raise Refused("not found", 404)
+
+    def _check_open(self, method: str, path: str, account: Account) -> None:
+        """Rate limits and the venue's mode; a refused order is noted in the ledger."""
+        try:
+            self._check_rate(method, path, account)
+            self._exchange.modes.check(method, path)
+        except Refused as refused:
+            if (method, path) == ("POST", "/order"):
+                self._exchange.refuse(account, "", refused)
+            raise
+
+    def _check_rate(self, method: str, path: str, account: Account | None) -> None:
+        if self._limits is None:
+            return
+        cost = 1 + len(account.orders) if account is not None and path == "/cancel-all" else 1
+        wallet = "" if account is None else account.name
+        now_ns = self._exchange.scheduler.now_ns
+        wait_s = self._limits.refuse_s(method, path, now_ns, wallet=wallet, cost=cost)
+        if wait_s > 0.0:
+            raise Refused(TOO_MANY_REQUESTS, 429, retry_after_s=wait_s)
 
     # ---- public
 
@@ -233,6 +260,7 @@ class ClobRest:
         try:
             request = self._auth.order_of(account, data)
             order_id = request.order_id
+            self._exchange.modes.check_order(post_only=request.post_only)
             order, trade = self._exchange.place(account, request)
         except Refused as refused:
             self._exchange.refuse(account, order_id, refused)
@@ -333,7 +361,7 @@ class ClobRest:
 
     def _page(self, query: Query, found: Sequence[T], row: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
         """One page from next_cursor (base64 of an offset) on; the last page says END_CURSOR."""
-        size = self._exchange.settings.page_size
+        size = self._faults.page_size(self._exchange.settings.page_size)
         cursor = query.get("next_cursor") or FIRST_CURSOR
         try:
             start = int(base64.b64decode(cursor, validate=True))
@@ -367,6 +395,18 @@ def _amounts(order: Order, trade: Trade) -> dict[str, str]:
     shares = decimal_text(sum(leg.ushares for leg in trade.legs))
     making, taking = (usd, shares) if order.side == BUY else (shares, usd)
     return {"makingAmount": making, "takingAmount": taking}
+
+
+def _refusal(refused: Refused) -> HttpResponse:
+    """An error answer; with status 200 in the shape of a placed order, as the post-only mode has it."""
+    if refused.status == 200:
+        data: dict[str, Any] = _placed("", "", [], "") | {"errorMsg": refused.text}
+    else:
+        data = {"error": refused.text}
+    headers = dict(JSON_HEADERS)
+    if refused.retry_after_s is not None:
+        headers["Retry-After"] = str(-int(-refused.retry_after_s // 1))
+    return HttpResponse(refused.status, headers, orjson.dumps(data))
 
 
 def _canceled(result: tuple[list[str], dict[str, str]]) -> dict[str, Any]:

@@ -115,7 +115,7 @@ class MarketChannel:
 
     def send(self, session: MarketSession, text: str, now_ns: int) -> None:
         """One frame to one socket."""
-        self._faults.deliver("market", text, session.send, now_ns)
+        self._faults.deliver("market", text, session, now_ns)
 
     def send_books(self, session: MarketSession, tokens: Sequence[str], now_ns: int) -> None:
         """Full books of the known tokens, as one array."""
@@ -222,6 +222,7 @@ class UserSession:
             self.close_reason = BAD_REQUEST
         elif self.account is None:
             self._log_in(data, markets)
+            self._channel.tell_presence(self.account, now_ns=now_ns)
         elif data.get("operation") == "unsubscribe":
             self.markets = (self.markets or set()) - set(markets)
         elif self.markets is not None:
@@ -267,10 +268,17 @@ class UserChannel:
         """Forget a socket; harmless when already forgotten."""
         if session in self._sessions:
             self._sessions.remove(session)
+            self.tell_presence(session.account, now_ns=self._exchange.scheduler.now_ns)
+
+    def tell_presence(self, account: Account | None, *, now_ns: int) -> None:
+        """Note in the ledger whether anybody listens for this account (now)."""
+        if account is not None:
+            is_open = any(session.account is account for session in self._sessions)
+            self._exchange.ledger.write("user", now_ns, account=account.name, is_open=is_open)
 
     def send(self, session: UserSession, text: str, now_ns: int) -> None:
         """One frame to one socket."""
-        self._faults.deliver("user", text, session.send, now_ns)
+        self._faults.deliver("user", text, session, now_ns)
 
     def account(self, api_key: str, secret: str, passphrase: str) -> Account | None:
         """The account behind credentials, None when they do not fit."""

@@ -16,9 +16,11 @@ from polybot._fast.event import OrderType
 from polybot.market.spec import MarketSpec
 from polybot.sim.accounts import Account, Accounts
 from polybot.sim.clearing import needed, reserve
+from polybot.sim.faults import FaultPlan
 from polybot.sim.ledger import Ledger
 from polybot.sim.markets import BUY, DOWN, ONE, SELL, UP, Markets, MarketState
 from polybot.sim.messages import decimal_text
+from polybot.sim.modes import Modes
 from polybot.sim.order_life import OrderLife, UserWatcher
 from polybot.sim.orders import CANCELED, CANCELED_RESOLVED, DELAYED, LIVE, Order, OrderRequest, check_terms
 from polybot.sim.refusals import (
@@ -55,6 +57,7 @@ class Exchange:
         self.ledger = ledger
         self.accounts = Accounts(ledger, scheduler)
         self.listings = Markets(scheduler)
+        self.modes = Modes(scheduler, ledger)
         self._rng = rng
         self._life = OrderLife(
             settings=settings,
@@ -69,6 +72,10 @@ class Exchange:
     def user_watchers(self) -> list[UserWatcher]:
         """Who is told about orders and trades of accounts with a key."""
         return self._life.watchers
+
+    def settle_by(self, plan: FaultPlan) -> None:
+        """Let a plan say what becomes of trades from now on."""
+        self._life.settlement.fates = plan.trade_fate
 
     # ---- markets
 
@@ -92,6 +99,10 @@ class Exchange:
             down=spec.token_down,
             fee_rate_ppm=spec.fee_rate_ppm if spec.fees_enabled else 0,
             fee_exponent=spec.fee_exponent,
+            tick=spec.tick_size_ticks,
+            min_ushares=spec.min_size_ushares,
+            start_ns=spec.start_ns,
+            end_ns=spec.end_ns,
         )
         for watcher in self.listings.watchers:
             watcher.on_new_market(market, now_ns)
@@ -152,6 +163,7 @@ class Exchange:
         market = self.market(name)
         old_ticks, market.tick_ticks = market.tick_ticks, new_ticks
         if old_ticks != new_ticks:
+            self.ledger.write("tick", now_ns, market=market.condition_id, tick=new_ticks)
             for watcher in self.listings.watchers:
                 watcher.on_tick_size(market, old_ticks, now_ns)
 
@@ -193,6 +205,7 @@ class Exchange:
             account=account.name,
             status=refused.status,
             text=refused.text,
+            retry_s=refused.retry_after_s or 0,
         )
 
     def cancel(self, account: Account, order_ids: Iterable[str]) -> tuple[list[str], dict[str, str]]:

@@ -11,6 +11,7 @@ from polybot.sim.exchange import Exchange
 __all__ = ["Heartbeats"]
 
 NS = 1_000_000_000
+LATE_NS = 7_500_000_000  # a beat so long after the last is noted in the ledger
 
 
 class Heartbeats:
@@ -27,6 +28,8 @@ class Heartbeats:
             self._sweep_later(account, now_ns)
         elif heartbeat_id != current:
             return False, current
+        elif now_ns - account.beat_ns > LATE_NS:
+            self._exchange.ledger.write("beat", now_ns, account=account.name, gap_ns=now_ns - account.beat_ns)
         self._beats += 1
         account.heartbeat_id = f"hb-{account.number}-{self._beats}"
         account.beat_ns = now_ns
@@ -40,5 +43,7 @@ class Heartbeats:
     def _sweep(self, account: Account) -> None:
         now_ns = self._exchange.scheduler.now_ns
         if now_ns - account.beat_ns >= self._exchange.settings.heartbeat_limit_s * NS:
-            self._exchange.cancel_all(account)
+            canceled, _ = self._exchange.cancel_all(account)
+            if canceled:
+                self._exchange.ledger.write("expire", now_ns, account=account.name, canceled=len(canceled))
         self._sweep_later(account, now_ns)

@@ -20,10 +20,11 @@ from polybot._fast.timers import Line, Pump
 from polybot.clock import Clock
 from polybot.config import FeedsConfig, VenueConfig
 from polybot.errors import VenueUnavailable
+from polybot.sim.faults import Withheld
 from polybot.sim.path import NS
 from polybot.sim.venue import SERVICES, Session, Venue
 from polybot.sim.virtual_loop import running_loop
-from polybot.transport import Feed, HttpResponse
+from polybot.transport import BeforeWrite, Feed, HttpResponse
 
 __all__ = ["FeedWishes", "MemoryHttp", "MemoryNetwork", "memory_venue"]
 
@@ -71,6 +72,7 @@ class MemoryNetwork:
         self.clock = clock
         self._settings = settings
         self._seed = seed
+        self.carried: dict[str, int] = {}  # messages handed to each feed so far, by its name
         self._drives = 0
         self._pump: Pump | None = None  # while venue time passes
 
@@ -198,8 +200,10 @@ class _Link:
     def _deliver(self, texts: list[str]) -> None:
         """What the venue sent has arrived."""
         feed, now_ns = self.feed, self._now_ns()
+        carried = self._network.carried
         for text in texts:
             if self._is_open:
+                carried[feed.name] = carried.get(feed.name, 0) + 1
                 feed.on_payload(text.encode(), now_ns)
                 if feed.wants_reconnect is not None:
                     self._news.set()
@@ -225,7 +229,7 @@ class MemoryHttp:
     """transport.HttpClient straight into the venue."""
 
     def __init__(self, network: MemoryNetwork, latency_s: float) -> None:
-        self._network = network
+        self.network = self._network = network
         self._latency_s = latency_s
         self.requests = 0
 
@@ -237,23 +241,35 @@ class MemoryHttp:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         timeout_s: float = 5.0,
+        before_write: BeforeWrite | None = None,
     ) -> HttpResponse:
         """Send one request; raises VenueUnavailable when it takes longer than timeout_s."""
         self.requests += 1
         network = self._network
+        if before_write is not None:
+            before_write()
         try:
             async with asyncio.timeout(timeout_s):
                 await asyncio.sleep(self._latency_s)
-                answer = self._answer(method, url, headers or {}, body or b"")
+                found = self._answer(method, url, headers or {}, body or b"")
                 network.poke()
+                answer = await _arrival(found) if isinstance(found, Withheld) else found
                 await asyncio.sleep(self._latency_s)
         except TimeoutError:
             path = urlsplit(url).path
             raise VenueUnavailable(f"{method} {path}: no complete answer in {timeout_s} s") from None
+        except ConnectionResetError:
+            raise VenueUnavailable(f"{method} {urlsplit(url).path}: ConnectionResetError") from None
         lowered = {name.lower(): value for name, value in answer.headers.items()}
         return HttpResponse(answer.status, lowered, answer.body)
 
-    def _answer(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> HttpResponse:
+    async def warm(self, url: str, timeout_s: float) -> int:
+        """There are no connections."""
+        return 0
+
+    def _answer(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> HttpResponse | Withheld:
         service, path_qs = _split(url)
         path, _, query = path_qs.partition("?")
         return self._network.venue.http(
@@ -265,6 +281,17 @@ class MemoryHttp:
             body=body,
             now_ns=self._network.now_ns(),
         )
+
+
+async def _arrival(withheld: Withheld) -> HttpResponse:
+    """Wait for an answer as its fault says; raises ConnectionResetError, or waits until cancelled."""
+    if withheld.is_reset:
+        raise ConnectionResetError
+    if withheld.after_s is None or withheld.response is None:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("nobody answers this")
+    await asyncio.sleep(withheld.after_s)
+    return withheld.response
 
 
 def _split(url: str) -> tuple[str, str]:

@@ -75,7 +75,9 @@ class OrderLife:
         self._accounts = accounts
         self._listings = listings
         self._rng = rng
-        self._settlement = Settlement(settings, scheduler, ledger, rng, self._publish_trade)
+        self.settlement = Settlement(
+            settings, scheduler, ledger, rng, publish=self._publish_trade, undo=self._undo
+        )
 
     # ---- transitions
 
@@ -231,11 +233,28 @@ class OrderLife:
             market.prints.append(Print(order.outcome, order.side, price, ushares, transaction_hash))
         if order.account.is_internal and all(leg.maker.is_internal for leg in legs):
             return None
-        trade = self._settlement.new_trade(order, legs, transaction_hash)
+        trade = self.settlement.new_trade(order, legs, transaction_hash)
         for party in (order, *makers):
             party.trade_ids.append(trade.trade_id)
         self._publish_trade(trade)
         return trade
+
+    def _undo(self, trade: Trade) -> bool:
+        """Reverse a match that the chain refused, to the micro-unit; False when what it gave is gone."""
+        market = trade.market
+        legs = [
+            (
+                (trade.taker_order.account, trade.taker_order.outcome, trade.taker_order.side),
+                (leg.maker, leg.maker_outcome, leg.maker_side),
+                leg,
+            )
+            for leg in trade.legs
+        ]
+        if market.winner is not None or not self.clearing.can_undo(market, legs):
+            return False
+        for taker, maker, leg in legs:
+            self.clearing.undo_leg(market, taker, maker, leg)
+        return True
 
     def _after_maker_fill(self, order: Order) -> None:
         if order.left:

@@ -7,36 +7,32 @@ Protocol over the child's pipes, one JSON object per line:
     parent -> child   {"mono_ns": ...}: the monotonic time at which venue time is epoch_ns
     stdin closes      the child stops serving, seals its ledger and exits
 
-The child has a process session of its own: Ctrl-C reaches the parent only, which can still cancel its
-orders; and it ends with its parent, however that ends.  `serve_main` runs the venue alone
-(`polybot sim`), where another daemon may join it: `fetch_info` reads the same facts from /info.
+The child (polybot.sim.child) has a process session of its own: Ctrl-C reaches the parent only, which can still
+cancel its orders; and it ends with its parent, however that ends.  `fetch_info` reads the same facts from /info of
+a venue that already runs.  Imports nothing of the venue itself: a daemon's start does not wait for it.
 """
 
 import asyncio
 import json
 import os
 import secrets
-import signal
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-import uvloop
-
 from polybot.clock import SystemClock, wall_clock
-from polybot.config import AssetConfig, Config, IntervalConfig, VenueConfig
-from polybot.config_schema import build, to_mapping
-from polybot.errors import ConfigError, PolybotError, VenueError
-from polybot.sim.path import NS
-from polybot.sim.server import VenueServer
-from polybot.sim.venue import Venue, VenueSetup, new_session_id, opening
+from polybot.config import Config, VenueConfig
+from polybot.config_schema import to_mapping
+from polybot.errors import ConfigError, VenueError
+from polybot.sim.opening import new_session_id, opening
 from polybot.transport import HttpClient
 
-__all__ = ["SimInfo", "SimProcess", "fetch_info", "main", "serve_main"]
+__all__ = ["LINE_BYTES", "SimInfo", "SimProcess", "fetch_info"]
 
+NS = 1_000_000_000
 READY_S = 60.0  # wall: the child must be ready by then
 STOP_S = 5.0  # wall: it must be gone by then, or it is killed
 LINE_BYTES = 1 << 20
@@ -63,7 +59,7 @@ class SimInfo:
     speed: float
     session_id: str
     address: str
-    private_key: str  # of the test account; holds test money only
+    private_key: str  # of the test account, which holds test money only; "" for a key of the caller's own
     facts: Mapping[str, Any]  # what is simulated, for the banner
 
     def clock(self) -> SystemClock:
@@ -119,7 +115,7 @@ class SimProcess:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "polybot.sim.process",
+                "polybot.sim.child",
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -150,9 +146,13 @@ class SimProcess:
         return await _end(self._process)
 
 
-async def fetch_info(http: HttpClient, sim_url: str, *, account: str = "main") -> SimInfo:
-    """Read how to join a venue that already runs (`venue.attach`); raises VenueError."""
-    answer = await http.request("GET", f"{sim_url.rstrip('/')}/info?account={account}")
+async def fetch_info(http: HttpClient, sim_url: str, *, account: str = "main", address: str = "") -> SimInfo:
+    """Read how to join a venue that already runs (`venue.attach`); raises VenueError.
+
+    `address` opens an account for a key of the caller's own, which stays with the caller.
+    """
+    query = f"address={address}" if address else f"account={account}"
+    answer = await http.request("GET", f"{sim_url.rstrip('/')}/info?{query}")
     if answer.status != 200:
         raise VenueError(f"{sim_url} is no embedded venue: status {answer.status}")
     try:
@@ -181,7 +181,7 @@ def _info(facts: Mapping[str, Any]) -> SimInfo:
         facts["speed"],
         facts["session_id"],
         facts["account"]["address"],
-        facts["account"]["private_key"],
+        facts["account"].get("private_key", ""),
         {key: facts[key] for key in ("seed", "makers", "spot", "oracle_history")},
     )
 
@@ -212,133 +212,3 @@ async def _end(process: asyncio.subprocess.Process) -> int:
         with suppress(ProcessLookupError):
             process.kill()
         return await process.wait()
-
-
-# The child
-
-
-async def _child() -> int:
-    """Serve until stdin closes."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=LINE_BYTES)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    try:
-        settings = json.loads(await reader.readline())
-        venue = Venue(_setup(settings))
-    except (PolybotError, ValueError, KeyError, OSError) as error:
-        _tell({"error": str(error)})
-        return 2
-    server = VenueServer()
-    server.bind()
-    venue.info["urls"] = server.urls
-    _tell({"ready": True, **venue.describe()})
-    try:
-        line = await reader.readline()
-        if not line:
-            return 0
-        mono_ns = int(json.loads(line)["mono_ns"])
-        venue.info["mono_ns"] = mono_ns
-        await server.start(venue, SystemClock(venue.setup.epoch_ns, mono_ns, venue.setup.venue.speed))
-        _tell({"serving": True})
-        stopped = asyncio.Event()
-        loop.add_signal_handler(signal.SIGTERM, stopped.set)
-        await _first(stopped.wait(), reader.read())
-    finally:
-        await server.stop()
-        venue.close()
-    return 0
-
-
-async def _first(*waits: Any) -> None:
-    """Wait for the first of several, and let the others go."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-
-
-def _setup(settings: Mapping[str, Any]) -> VenueSetup:
-    return VenueSetup(
-        venue=build(VenueConfig, settings["venue"], path="venue"),
-        interval=build(IntervalConfig, settings["interval"], path="interval"),
-        asset=build(AssetConfig, settings["asset"], path="asset"),
-        epoch_ns=settings["epoch_ns"],
-        session_id=settings["session_id"],
-        ledger_path=settings["ledger_path"],
-    )
-
-
-def _tell(message: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
-
-
-def _run(coroutine: Coroutine[Any, Any, int]) -> int:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(coroutine)
-
-
-def main() -> int:
-    """Entry point of the child process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return _run(_child())
-
-
-# Alone
-
-
-async def _alone(config: Config) -> int:
-    opens = opening(config.venue, config.interval, wall_clock().now_ns())
-    session_id = new_session_id(config.venue.seed, opens.epoch_ns, secrets.token_hex(8))
-    folder = Path(config.telemetry.out_dir) / "sim"
-    folder.mkdir(parents=True, exist_ok=True)
-    ledger_path = folder / f"{session_id}.ledger"
-    venue = Venue(
-        VenueSetup(
-            venue=config.venue,
-            interval=config.interval,
-            asset=config.asset,
-            epoch_ns=opens.epoch_ns,
-            session_id=session_id,
-            ledger_path=str(ledger_path),
-        )
-    )
-    server = VenueServer()
-    server.bind()
-    clock = SystemClock(opens.epoch_ns, wall_clock().mono_ns(), config.venue.speed)
-    venue.info["mono_ns"] = clock.mono_anchor_ns
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    try:
-        await server.start(venue, clock)
-        _show(venue, ledger_path)
-        await stopped.wait()
-    finally:
-        await server.stop()
-        venue.close()
-    return 0
-
-
-def _show(venue: Venue, ledger_path: Path) -> None:
-    facts = venue.describe()
-    urls = facts["urls"]
-    lines = [
-        f"embedded venue, session {facts['session_id']}: simulated prices, test money",
-        f"  speed={facts['speed']:g} seed={facts['seed']} makers={facts['makers']} spot={facts['spot']}",
-        *[f"  {key}={value}" for key, value in urls.items()],
-        f"  ledger={ledger_path}",
-        f"join it:  python -m polybot venue.attach={urls['sim_url']}",
-        "stop it:  Ctrl-C",
-    ]
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
-
-
-def serve_main(config: Config) -> int:
-    """Serve the venue alone until SIGINT or SIGTERM; returns the exit code."""
-    return _run(_alone(config))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -22,6 +22,7 @@ __all__ = [
     "NOT_READY",
     "NO_ORDERBOOK",
     "ORDER_VERSION_MISMATCH",
+    "TOO_MANY_REQUESTS",
     "UNAUTHORIZED",
     "WRONG_OWNER",
     "WRONG_SIGNER",
@@ -47,6 +48,7 @@ NOT_READY = "the market is not yet ready to process new orders"
 MARKET_CLOSED = "the orderbook {token} does not exist"
 NO_ORDERBOOK = "No orderbook exists for the requested token id"
 UNAUTHORIZED = "Unauthorized/Invalid api key"
+TOO_MANY_REQUESTS = "Too Many Requests"
 BAD_L1 = "Invalid L1 Request headers"
 BAD_AMOUNTS_LIMIT = (
     "invalid amounts, the {side} orders maker amount supports a max accuracy of {maker} decimals, "
@@ -61,10 +63,11 @@ BAD_AMOUNTS_MARKET = (
 class Refused(PolybotError):
     """A request the venue answers with an error; `status` is the HTTP status, `text` the venue's words."""
 
-    def __init__(self, text: str, status: int = 400) -> None:
+    def __init__(self, text: str, status: int = 400, *, retry_after_s: float | None = None) -> None:
         super().__init__(text)
         self.text = text
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 def breaks_tick_size(order_id: str, price: str, tick: str) -> Refused:

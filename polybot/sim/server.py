@@ -5,17 +5,20 @@ itself is sans I/O: this shell hands requests and messages in, and writes out wh
 wait in a queue per connection and leave in one go after each step of venue time; a client that lets
 MAX_QUEUED texts pile up is cut off (4002), so memory stays bounded.
 Ports are bound first, so that their addresses can be told before venue time begins.
-Called by sim.process.
+Called by sim.child.
 """
 
 import asyncio
 import socket
+import struct
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from polybot.clock import Clock
+from polybot.sim.faults import Withheld
 from polybot.sim.path import NS
 from polybot.sim.venue import SERVICES, Session, Venue
 
@@ -29,16 +32,20 @@ MAX_QUEUED = 200_000
 PING_S = 20.0  # wall
 MAX_MESSAGE_BYTES = 1 << 20
 MAX_BODY_BYTES = 4 << 20
+HOLD_S = 300.0  # wall: an answer that never comes keeps its connection at most so long
 STOP_S = 2.0  # wall: clients get so long to say goodbye
 SLOW = 4_002
 POLICY = 1_008
+ABNORMAL = 1_006  # never sent: the connection just ends
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER for 0 s: closing sends RST
 
 
 class _Socket:
     """One websocket towards a client: its queue and the task that empties it."""
 
-    def __init__(self, ws: web.WebSocketResponse) -> None:
+    def __init__(self, ws: web.WebSocketResponse, request: web.BaseRequest) -> None:
         self.ws = ws
+        self._request = request
         self.session: Session | None = None
         self.queue: deque[str] = deque()
         self.wake = asyncio.Event()
@@ -70,6 +77,9 @@ class _Socket:
                 await ws.send_str(queue.popleft())
             if self.closing is not None:
                 code, reason = self.closing
+                if code == ABNORMAL:
+                    _reset(self._request)
+                    return
                 await ws.close(code=code, message=reason.encode()[:120])
                 return
 
@@ -86,6 +96,7 @@ class VenueServer:
         self._clock: Clock | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self._stopping = asyncio.Event()
 
     def bind(self) -> None:
         """Take a free loopback port per service."""
@@ -116,6 +127,7 @@ class VenueServer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._stopping.set()
         for item in list(self._sockets):
             item.closing = item.closing or (int(WSCloseCode.GOING_AWAY), "venue stops")
             item.wake.set()
@@ -149,13 +161,29 @@ class VenueServer:
             now_ns=self._clock.now_ns(),
         )
         self._after()
+        if isinstance(answer, Withheld):
+            return await self._withhold(answer, request)
+        return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+
+    async def _withhold(self, withheld: Withheld, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer late, or not at all; the end of the venue ends the waiting."""
+        assert self._clock is not None
+        answer, after_s = withheld.response, withheld.after_s
+        if not withheld.is_reset:
+            wait_s = HOLD_S if answer is None or after_s is None else self._clock.real_s(after_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._stopping.wait()
+        if withheld.is_reset or answer is None or after_s is None:
+            _reset(request)
+            return web.Response(status=500)  # goes nowhere
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
     async def _serve_websocket(self, service: str, request: web.BaseRequest) -> web.StreamResponse:
         assert self._venue is not None
         assert self._clock is not None
         ws = web.WebSocketResponse(compress=False, heartbeat=PING_S, max_msg_size=MAX_MESSAGE_BYTES)
-        item = _Socket(ws)
+        item = _Socket(ws, request)
         session = self._venue.ws_open(service, request.path_qs, item.send, self._clock.now_ns())
         if session is None:
             return web.Response(status=404)
@@ -206,6 +234,16 @@ class VenueServer:
             self._timer.cancel()
         self._due = due
         self._timer = loop.call_at(due, self._step)
+
+
+def _reset(request: web.BaseRequest) -> None:
+    """Break the connection of a request without a goodbye."""
+    transport = request.transport
+    if transport is None:
+        return
+    with suppress(OSError):
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    transport.abort()
 
 
 def _close_code(reason: str) -> int:

@@ -1,9 +1,11 @@
 """Trades of the embedded venue: one match of a taker order, its legs, and its way to CONFIRMED.
 
     MATCHED -(2 s)-> MINED -(4 to 8 s after the match)-> CONFIRMED
+    MATCHED -(2 s)-> RETRYING -> MINED -> CONFIRMED | FAILED        when a fault plan says so
 
 Owns the trade records and their timed statuses.  Money has moved at the match (clearing); a status
-says how far the chain is.  Called by order_life; the user channel is told of every status.
+says how far the chain is.  FAILED undoes the match; when what it gave was spent meanwhile or the market is
+resolved, it cannot fail any more and is confirmed.  Called by order_life; the user channel is told of every status.
 """
 
 import random
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from polybot.sim.accounts import Account
+from polybot.sim.faults import TradeFate
 from polybot.sim.ledger import Ledger
 from polybot.sim.markets import MarketState
 from polybot.sim.orders import Order
@@ -63,8 +66,12 @@ class Settlement:
         scheduler: Scheduler,
         ledger: Ledger,
         rng: random.Random,
+        *,
         publish: Callable[[Trade], None],
+        undo: Callable[[Trade], bool],
     ) -> None:
+        self.fates: Callable[[], TradeFate | None] = lambda: None
+        self._undo = undo
         self._settings = settings
         self._scheduler = scheduler
         self._ledger = ledger
@@ -86,9 +93,24 @@ class Settlement:
         for account, _ in trade.parties:
             account.trades.append(trade)
         confirmed_s = self._rng.uniform(self._settings.confirmed_min_s, self._settings.confirmed_max_s)
-        self._scheduler.at(now_ns + round(self._settings.mined_s * NS), lambda: self._move(trade, "MINED"))
-        self._scheduler.at(now_ns + round(confirmed_s * NS), lambda: self._move(trade, "CONFIRMED"))
+        self._schedule(trade, self.fates() or TradeFate(), self._settings.mined_s, confirmed_s)
         return trade
+
+    def _schedule(self, trade: Trade, fate: TradeFate, mined_s: float, confirmed_s: float) -> None:
+        first = "RETRYING" if fate.retry_s > 0.0 else "MINED"
+        self._later(mined_s, lambda: self._move(trade, first))
+        if fate.is_failed:
+            self._later(mined_s + fate.retry_s, lambda: self._fail(trade))
+            return
+        if fate.retry_s > 0.0:
+            self._later(mined_s + fate.retry_s, lambda: self._move(trade, "MINED"))
+        self._later(confirmed_s + fate.retry_s + fate.late_s, lambda: self._move(trade, "CONFIRMED"))
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> None:
+        self._scheduler.at(self._scheduler.now_ns + round(seconds * NS), call)
+
+    def _fail(self, trade: Trade) -> None:
+        self._move(trade, "FAILED" if self._undo(trade) else "CONFIRMED")
 
     def _move(self, trade: Trade, status: str) -> None:
         trade.status = status

@@ -12,6 +12,7 @@ the epoch: requests are answered, but the world stands still until then.
 The same setup and the same calls give the same bytes.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,29 +23,30 @@ import orjson
 
 from polybot.config import AssetConfig, IntervalConfig, VenueConfig
 from polybot.errors import ConfigError
-from polybot.market.window import window_at
 from polybot.sim.clob_rest import ClobRest
 from polybot.sim.clob_ws import MarketChannel, UserChannel
 from polybot.sim.exchange import Exchange
 from polybot.sim.fair import FairModel
-from polybot.sim.faults import FaultPlan
+from polybot.sim.faults import FaultPlan, Withheld
 from polybot.sim.gamma import GammaApi
 from polybot.sim.ledger import Ledger
 from polybot.sim.lifecycle import Lifecycle
 from polybot.sim.makers import MakerDesk
 from polybot.sim.oracle import Oracle
 from polybot.sim.path import NS
+from polybot.sim.rate_limits import RateLimits
 from polybot.sim.rtds import OracleWire
 from polybot.sim.scheduler import Scheduler
-from polybot.sim.seeds import digest, private_key, stream
+from polybot.sim.seeded_faults import SeededFaults, plan_of
+from polybot.sim.seeds import private_key, stream
 from polybot.sim.settings import ExchangeSettings
 from polybot.sim.spot import SpotMarket
 from polybot.sim.spot_rest import SpotRest
 from polybot.sim.takers import NoiseTakers, add_informed_takers
-from polybot.sim.tape import SpotTape, load_spot_tape, tape_start_ns
+from polybot.sim.tape import SpotTape, load_spot_tape
 from polybot.transport import HttpResponse, SendText
 
-__all__ = ["SERVICES", "Session", "Venue", "VenueSetup", "WorldOpening", "new_session_id", "opening"]
+__all__ = ["SERVICES", "Session", "Venue", "VenueSetup"]
 
 SERVICES = ("clob", "gamma", "spot", "rtds", "polybolt", "geoblock", "sim")
 ACCOUNT = "main"
@@ -77,24 +79,6 @@ class VenueSetup:
     epoch_ns: int  # venue time at which the world starts to move
     session_id: str
     ledger_path: str = ""  # "": kept in memory only
-
-
-@dataclass(frozen=True, slots=True)
-class WorldOpening:
-    """When a fresh venue starts: `epoch_ns`, and the window it leads into."""
-
-    epoch_ns: int
-    first_window_ns: int
-
-
-def opening(venue: VenueConfig, interval: IntervalConfig, real_now_ns: int) -> WorldOpening:
-    """Epoch of a fresh venue: `lead_s` before the next window, or where the tape begins."""
-    now_ns = real_now_ns
-    if venue.tape:
-        epoch_ns = tape_start_ns(venue.tape)
-        return WorldOpening(epoch_ns, window_at(interval.name, epoch_ns).end_ns)
-    start_ns = window_at(interval.name, now_ns).end_ns
-    return WorldOpening(start_ns - int(venue.lead_s * NS), start_ns)
 
 
 class Venue:
@@ -158,9 +142,12 @@ class Venue:
 
     def _open_wire(self, setup: VenueSetup, faults: FaultPlan | None) -> None:
         """Everything a client can talk to."""
-        self._clob = ClobRest(self.exchange, faults)
-        self._market_channel = MarketChannel(self.exchange, faults)
-        self._user_channel = UserChannel(self.exchange, faults)
+        self.faults = faults or plan_of(setup.venue, self.exchange, setup.epoch_ns)
+        self.limits = RateLimits(self.ledger)
+        self.exchange.settle_by(self.faults)
+        self._clob = ClobRest(self.exchange, self.faults, self.limits)
+        self._market_channel = MarketChannel(self.exchange, self.faults)
+        self._user_channel = UserChannel(self.exchange, self.faults)
         self._gamma = GammaApi(self.lifecycle, self.exchange, setup.asset)
         self._spot_rest = SpotRest(self.spot)
         self._wire = OracleWire(
@@ -193,8 +180,8 @@ class Venue:
         headers: Mapping[str, str],
         body: bytes,
         now_ns: int,
-    ) -> HttpResponse:
-        """Answer one request; `query` is the part after "?", still encoded."""
+    ) -> HttpResponse | Withheld:
+        """Answer one request, unless a fault withholds it; `query` is the part after "?", still encoded."""
         now_ns = max(now_ns, self.scheduler.now_ns)
         if service == "clob":
             return self._clob.handle(method, path, dict(parse_qsl(query)), headers, body, now_ns)
@@ -210,8 +197,10 @@ class Venue:
             place = {"blocked": False, "ip": "127.0.0.1", "country": "ZZ", "region": ""}
             return HttpResponse(200, JSON, orjson.dumps(place))
         if service == "sim" and path == "/info":
-            name = dict(parse_qsl(query)).get("account", ACCOUNT)
-            return HttpResponse(200, JSON, orjson.dumps(self.describe(name)))
+            asked = dict(parse_qsl(query))
+            if "address" in asked:
+                return self._describe_own(asked["address"])
+            return HttpResponse(200, JSON, orjson.dumps(self.describe(asked.get("account", ACCOUNT))))
         return HttpResponse(404, JSON, b'{"error":"not found"}')
 
     def describe(self, account: str = ACCOUNT) -> dict[str, Any]:
@@ -225,9 +214,27 @@ class Venue:
             "seed": self.setup.venue.seed,
             "makers": self.setup.venue.makers,
             "spot": "recorded frames" if tape else "generated path",
+            "faults": self.setup.venue.faults,
+            "fault_counts": self.fault_counts(),
+            "throttled": self.limits.throttled,
+            "bans": self.limits.bans,
             "oracle_history": "flat at the first recorded price" if tape else "generated path",
             "account": self.account(account),
         }
+
+    def _describe_own(self, address: str) -> HttpResponse:
+        """The facts of joining with a key of one's own; its account is opened at its first mention."""
+        if not re.fullmatch(r"0x[0-9a-fA-F]{40}", address):
+            return HttpResponse(400, JSON, b'{"error":"not an address"}')
+        accounts = self.exchange.accounts
+        if accounts.by_address(address) is None:
+            accounts.open(address, round(self.setup.venue.balance_usd * MICRO))
+        facts = {**self.describe(), "account": {"name": address, "address": address}}
+        return HttpResponse(200, JSON, orjson.dumps(facts))
+
+    def fault_counts(self) -> dict[str, int]:
+        """Seeded faults so far, by kind."""
+        return dict(self.faults.tally.counts) if isinstance(self.faults, SeededFaults) else {}
 
     def ws_open(self, service: str, path_qs: str, send: SendText, now_ns: int) -> Session | None:
         """A websocket was connected; None when there is no such endpoint (answer 404)."""
@@ -287,11 +294,6 @@ def _tape_of(setup: VenueSetup) -> SpotTape | None:
             f"asset={setup.asset.name} trades as {setup.asset.spot_symbol}"
         )
     return tape
-
-
-def new_session_id(seed: int, epoch_ns: int, salt: str) -> str:
-    """16 hex digits that name one venue session."""
-    return digest(seed, f"session/{epoch_ns}/{salt}").hex()[:16]
 
 
 def _exchange_settings(venue: VenueConfig) -> ExchangeSettings:

@@ -38,6 +38,8 @@ def banner_lines(
 
 
 def _reality(mode: ModeConfig, venue: VenueConfig) -> str:
+    if venue.name == "sim" and mode.name == "paper":
+        return "SIMULATED: embedded venue, and fills simulated here: not even it gets an order"
     if venue.name == "sim":
         return "SIMULATED: embedded venue on this machine, no real money"
     if mode.name == "paper":

@@ -47,10 +47,13 @@ class Console:
         environ: Mapping[str, str],
         scrub: Callable[[str], str],
         refresh_ms: int = 500,
+        tag: str = "",
     ) -> None:
+        """`tag` begins every line, the status line too."""
         tty = stream.isatty()
         self._stream = stream
         self._scrub = scrub
+        self._tag = tag
         self._on = mode != "off"
         self._live = tty and mode in ("auto", "live")
         self._colour = tty and mode != "off" and not environ.get("NO_COLOR")
@@ -84,7 +87,7 @@ class Console:
         if not self.live or (self._status and mono_ns - self._shown_ns < self._refresh_ns):
             return
         self._shown_ns = mono_ns
-        self._status = _harmless(self._scrub(text))[: self._width() - 1]
+        self._status = _harmless(self._scrub(self._tag + text))[: self._width() - 1]
         self._put(CLEAR_LINE + self._status)
 
     def close(self) -> None:
@@ -96,7 +99,7 @@ class Console:
     def _write(self, lines: list[str], word: str) -> None:
         if not self._on:
             return
-        text = self._scrub("\n".join(map(_harmless, lines)))
+        text = self._scrub("\n".join(self._tag + _harmless(line) for line in lines))
         colour = COLOURS.get(word) if self._colour else None
         if colour is not None:
             text = "\n".join(f"{colour}{line}{RESET}" for line in text.split("\n"))

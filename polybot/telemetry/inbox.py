@@ -44,6 +44,7 @@ class MarketOpened(NamedTuple):
     market: int
     spec: MarketSpec
     now_ns: int
+    is_resumed: bool
 
 
 class StrikeCaptured(NamedTuple):
@@ -164,9 +165,9 @@ class TelemetryInbox:
         """Records of one engine call; eval_ns is how long that call took (0: not measured)."""
         self.ring.push_all(buffer, eval_ns)
 
-    def market_opened(self, market: int, spec: MarketSpec, *, now_ns: int) -> None:
-        """A market got its index; before any record that carries it."""
-        self._keep(MarketOpened(market, spec, now_ns))
+    def market_opened(self, market: int, spec: MarketSpec, *, now_ns: int, is_resumed: bool = False) -> None:
+        """A market got its index; before any record that carries it.  Resumed: an earlier process traded it."""
+        self._keep(MarketOpened(market, spec, now_ns, is_resumed))
 
     def strike_captured(
         self, market: int, strike: float, *, source: int, stamp_ns: int, now_ns: int, verified: bool = False

@@ -57,10 +57,13 @@ class LogSetup:
         threading.excepthook = self._thread_hook
 
 
-def configure_logging(settings: TelemetryConfig, redactor: Redactor, *, stderr: TextIO | None) -> LogSetup:
-    """Send loguru and stdlib logging to <out_dir>/log/ and warnings to stderr (None: not)."""
+def configure_logging(
+    settings: TelemetryConfig, redactor: Redactor, *, stderr: TextIO | None, tag: str = ""
+) -> LogSetup:
+    """Send loguru and stdlib logging to <out_dir>/log/ and warnings to stderr (None: not); `tag` begins every line."""
     logger.remove()
-    sinks = [_add_file(settings, "polybot.log", _formatter(_text_line, redactor))]
+    text_line = _formatter(lambda record: tag + _text_line(record), redactor)
+    sinks = [_add_file(settings, "polybot.log", text_line)]
     if settings.log_json:
         sinks.append(_add_file(settings, "polybot.jsonl", _formatter(_json_line, redactor)))
     if stderr is not None:
@@ -68,7 +71,7 @@ def configure_logging(settings: TelemetryConfig, redactor: Redactor, *, stderr: 
             logger.add(
                 stderr,
                 level="WARNING",
-                format=_formatter(_text_line, redactor),
+                format=text_line,
                 colorize=False,
                 diagnose=False,
                 backtrace=False,

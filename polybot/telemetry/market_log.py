@@ -75,6 +75,7 @@ class MarketLog:
         self.outcome: int | None = None
         self.outcome_source = ""
         self.our_mark: int | None = None
+        self.is_resumed = False  # fills of an earlier process are in its rows, not in these figures
         self.finished_ns: int | None = None
         self.summary: MarketSummary | None = None
         self.json_error = ""
@@ -148,7 +149,7 @@ class MarketLog:
             payout_micro=sum(totals.payout_micro or 0 for totals in settled) if known else None,
             pnl_micro=sum(totals.pnl_micro or 0 for totals in settled) if known else None,
             mark_differs=None not in (self.outcome, self.our_mark) and self.outcome != self.our_mark,
-            cost_differs=bool(settled) and settled_cost_micro != fills_cost_micro,
+            cost_differs=bool(settled) and settled_cost_micro != fills_cost_micro and not self.is_resumed,
             denials=denials,
             strategy_fills={name: totals.fills for name, totals in parts.items()},
             strategy_pnl_micro={

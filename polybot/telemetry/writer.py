@@ -348,6 +348,7 @@ class TelemetryWriter:
             self._finish(before, note.now_ns)
         interval_dir = self._out_dir / note.spec.interval
         log = MarketLog(interval_dir, note.market, note.spec, strategies=self._strategies, now_ns=note.now_ns)
+        log.is_resumed = note.is_resumed
         self._logs[note.market] = log
         log.write_json(self._scrub)
         self._console.event(note.now_ns, log.label, console_lines.open_line(log))

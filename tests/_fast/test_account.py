@@ -5,26 +5,13 @@ from fractions import Fraction
 
 import pytest
 from reference import strategy_reference as ref
+from reference.order_reference import CONTRADICTION, ENDS, NONE, ON, REVIVED, order_step, trade_step
 from scenario import SHARE, USD, Scenario, make_risk, rows
 from scripted_strategy import Scripted, place
 
 from polybot._fast.event import DOWN, UP, CommandKind, EventFlag, OrderStatus, TradeStatus
 
 S = OrderStatus
-RANKS = {
-    S.OS_NEW: 0,
-    S.OS_SENT: 1,
-    S.OS_DELAYED: 2,
-    S.OS_LIVE: 3,
-    S.OS_MATCHED: 4,
-    S.OS_PARTIAL: 4,
-    S.OS_CANCEL_SENT: 5,
-    S.OS_UNKNOWN: 6,
-    S.OS_FILLED: 9,
-    S.OS_CANCELED: 9,
-    S.OS_EXPIRED: 9,
-    S.OS_REJECTED: 9,
-}
 NEWS = (
     S.OS_DELAYED,
     S.OS_LIVE,
@@ -55,10 +42,11 @@ class SlowOrder:
     def __init__(self, outcome, ticks, shares, *, taker):
         self.outcome, self.ticks, self.shares, self.taker = outcome, ticks, shares, taker
         self.status, self.matched, self.trades = S.OS_SENT, 0, {}
+        self.told_twice = self.contradictions = 0
 
     @property
     def ended(self):
-        return RANKS[self.status] == 9
+        return self.status in ENDS
 
     @property
     def filled(self):
@@ -76,8 +64,11 @@ class SlowOrder:
 
     def update(self, status, matched):
         news = matched > self.matched
-        later = not self.ended and (RANKS[status] > RANKS[self.status] or self.status == S.OS_UNKNOWN)
+        step = order_step(self.status, status, matched=max(self.filled, self.matched, matched) > 0)
+        self.told_twice += step == NONE and not news
+        self.contradictions += (step in (CONTRADICTION, REVIVED)) + (news and matched > self.shares)
         self.matched = max(self.matched, matched)
+        later = step in (ON, REVIVED)
         if later:
             self.status = status
             if status == S.OS_FILLED and matched < 0:
@@ -86,24 +77,30 @@ class SlowOrder:
             self.settle()
 
     def fill(self, key, status, ticks, shares, maker):
+        step = trade_step(self.trades[key][0] if key in self.trades else 0, status)
+        self.told_twice += step == NONE
+        self.contradictions += step == CONTRADICTION
+        if step != ON:
+            return
         if key not in self.trades:
+            if status != TradeStatus.TS_FAILED and self.status == S.OS_REJECTED:
+                self.contradictions += 1
+                self.status = S.OS_PARTIAL
             self.trades[key] = (status, ticks, shares, maker)
             if status == TradeStatus.TS_FAILED:
                 self.matched = max(self.filled, self.matched - shares)
             self.matched = max(self.matched, self.filled)
-        elif status > self.trades[key][0]:
+        else:
             _, ticks, shares, maker = self.trades[key]
             self.trades[key] = (status, ticks, shares, maker)
             if status == TradeStatus.TS_FAILED:
                 self.matched = self.filled if self.filled > self.matched else self.matched - shares
-        else:
-            return
         self.settle()
 
     def settle(self):
         if self.filled >= self.shares and not self.ended:
             self.status = S.OS_FILLED
-        elif self.filled > 0 and not self.ended and self.status != S.OS_UNKNOWN and RANKS[self.status] < 4:
+        elif self.filled > 0 and self.status in (S.OS_SENT, S.OS_DELAYED, S.OS_LIVE, S.OS_MATCHED):
             self.status = S.OS_PARTIAL
 
     def booked(self):
@@ -135,6 +132,10 @@ def agree(scenario, orders):
         ours = scenario.engine.orders[seq]
         assert (ours.status, ours.filled, ours.matched) == (order.status, order.filled, order.matched)
         assert ours.is_open == (not order.ended or order.open_shares > 0)
+    account = scenario.engine.account
+    assert account.contradictions == sum(o.contradictions for o in orders.values())
+    assert account.duplicates == sum(o.told_twice for o in orders.values())
+    assert account.broken == 0
 
 
 @pytest.mark.parametrize("seed", range(12))

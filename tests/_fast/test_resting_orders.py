@@ -180,17 +180,67 @@ def test_a_crossed_book_cancels_what_rests():
     assert scenario.market.stats()["blocked"].get(Denial.BOOK_CROSSED, 0) >= 1
 
 
+def test_what_still_rests_after_the_close_is_cancelled_one_by_one_until_it_ends():
+    scenario = resting(t=290.0, warm=289.0)
+    scenario.events.add(EventKind.EV_MARKET_CLOSE, recv_ns=scenario.at(300), market=0)
+    assert len(rows(scenario.go(), CommandKind.CMD_CANCEL_ALL)) == 1
+    said = []
+    for k in range(1, 60):
+        scenario.timer(round(300.0 + k / 10, 3))
+        said += [k / 10] * cancels(scenario)
+    assert said == [2.0, 4.0]
+    scenario.update(306.0, SEQ, OrderStatus.OS_CANCELED, 0)
+    scenario.timer(306.1)
+    assert cancels(scenario) == 0
+
+
 # -- what counts until the last word -------------------------------------------------------------------------
 
 
-def test_an_unknown_order_is_not_cancelled_until_the_gateway_found_it():
+def test_an_unknown_order_whose_time_is_up_is_cancelled_again_and_again_and_stays_unknown_until_its_end():
     scenario = resting(life_ns=NS, live=False)
     scenario.update(21.5, SEQ, OrderStatus.OS_UNKNOWN)
     scenario.go()
-    assert [beat(scenario, t) for t in (22.5, 25.0, 30.0)] == [0, 0, 0]
+    held = scenario.risk.reserved_usd
+    assert [beat(scenario, t) for t in (21.9, 22.5, 23.0, 25.0, 30.0)] == [0, 1, 0, 1, 1]
+    assert scenario.engine.orders[SEQ].status == OrderStatus.OS_UNKNOWN
+    assert scenario.risk.reserved_usd == held > 0
     scenario.update(31.0, SEQ, OrderStatus.OS_CANCELED, 0)
     scenario.go()
     assert scenario.risk.reserved_usd == 0
+    assert beat(scenario, 33.0) == 0
+
+
+def test_an_order_that_becomes_unknown_while_it_is_cancelled_is_followed_to_its_end():
+    scenario = resting(life_ns=NS, live=False)
+    assert beat(scenario, 22.1) == 1
+    scenario.update(22.2, SEQ, OrderStatus.OS_UNKNOWN)  # the POST had no answer, and the cancel none yet
+    scenario.go()
+    assert scenario.engine.orders[SEQ].status == OrderStatus.OS_UNKNOWN
+    assert [beat(scenario, t) for t in (23.0, 24.1, 26.1)] == [0, 1, 1]
+    scenario.update(26.2, SEQ, OrderStatus.OS_LIVE)  # found alive: still to be cancelled
+    assert beat(scenario, 28.2) == 1
+    assert scenario.engine.orders[SEQ].status == OrderStatus.OS_CANCEL_SENT
+    scenario.update(28.3, SEQ, OrderStatus.OS_CANCELED, 0)
+    scenario.go()
+    assert scenario.market.open_order_count == 0
+
+
+def test_a_cancel_and_a_fill_that_cross_end_alike_in_either_order():
+    ends = []
+    for first in ("cancel", "fill"):
+        scenario = resting(life_ns=NS)
+        assert beat(scenario, 22.1) == 1
+        for what in (first, "fill" if first == "cancel" else "cancel"):
+            if what == "fill":
+                scenario.fill(22.3, SEQ, 4_800, 4 * SHARE, key=3, maker=True)
+            else:
+                scenario.update(22.3, SEQ, OrderStatus.OS_CANCELED, 4 * SHARE)
+            scenario.go()
+        order = scenario.engine.orders[SEQ]
+        ends.append((order.status, order.filled, scenario.risk.exposure(), scenario.market.order_count[0]))
+        assert scenario.engine.account.contradictions == scenario.engine.account.broken == 0
+    assert ends[0] == ends[1] == (OrderStatus.OS_CANCELED, 4 * SHARE, 4 * 480_000, 1)
 
 
 def test_an_order_being_cancelled_counts_in_full_until_it_is():

@@ -90,6 +90,7 @@ class FakeClob:
         self.trades: list[dict[str, Any]] = []
         self.page_size = 2
         self.balance = "1000000000"
+        self.shares: dict[str, str] = {}  # by token, micro-shares
         self.time_s: Callable[[], int] = lambda: START_NS // NS
         self._scripts: dict[tuple[str, str], list[Reply]] = {}
         self._always: dict[tuple[str, str], Reply] = {}
@@ -117,8 +118,11 @@ class FakeClob:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         timeout_s: float = 5.0,
+        before_write: Callable[[], None] | None = None,
     ) -> HttpResponse:
         """transport.HttpClient."""
+        if before_write is not None:
+            before_write()
         request = Request(method, url, headers or {}, body or b"")
         self.requests.append(request)
         self._check_signature(request)
@@ -134,6 +138,10 @@ class FakeClob:
         except TimeoutError:
             raise VenueUnavailable(f"{request}: timeout") from None
         return reply
+
+    async def warm(self, url: str, timeout_s: float) -> int:
+        """There are no connections."""
+        return 0
 
     def _check_signature(self, request: Request) -> None:
         public = ("/version", "/time", "/api/geoblock", "/auth/derive-api-key", "/auth/api-key")
@@ -162,15 +170,23 @@ class FakeClob:
             "POST /v1/heartbeats": {"heartbeat_id": f"hb-{len(self.requests)}"},
             "DELETE /cancel-all": {"canceled": list(self.orders), "not_canceled": {}},
         }
+        if request.query.get("asset_type") == "CONDITIONAL":
+            told = self.shares.get(request.query["token_id"], "0")
+            return answer(200, {"balance": told, "allowances": {}})
         if route in simple:
             return answer(200, simple[route])
         if route == "POST /order":
             return answer(200, self.placed(request, "live"))
         if route == "DELETE /order":
             return answer(200, {"canceled": [request.json()["orderID"]], "not_canceled": {}})
+        if route == "DELETE /orders":
+            gone = {str(order_id) for order_id in request.json()}
+            self.orders = {key: row for key, row in self.orders.items() if row["id"] not in gone}
+            return answer(200, {"canceled": sorted(gone), "not_canceled": {}})
         if route in ("GET /data/orders", "GET /data/trades"):
             rows = list(self.orders.values()) if request.path == "/data/orders" else self.trades
-            return self.page(request, rows)
+            wanted = request.query.get("market", "")
+            return self.page(request, [row for row in rows if wanted in ("", row.get("market", ""))])
         return answer(404, {"error": f"not found: {route}"})
 
     def placed(self, request: Request, status: str, **changes: str) -> dict[str, Any]:
@@ -215,12 +231,14 @@ def command(
     price_ticks: int = 5_200,
     shares: int = 10_000_000,
     market: int = 4,
+    decided_ns: int = 1 << 62,
 ) -> CommandBuffer:
     """A CommandBuffer with one command; by default FAK BUY 10 Up at 0.52."""
     record = np.zeros(1, dtype=COMMAND_DTYPE)
     record["kind"], record["order_seq"], record["market"] = kind, order_seq, market
     record["outcome"], record["side"], record["order_type"] = outcome, side, order_type
     record["price_ticks"], record["shares"] = price_ticks, shares
+    record["decided_ns"] = decided_ns
     return PackedCommands(record.tobytes())  # type: ignore[return-value]
 
 

@@ -7,7 +7,7 @@ account of every order: matched shares, fills, end states.
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -61,8 +61,11 @@ class DeskHttp:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         timeout_s: float = 5.0,
+        before_write: Callable[[], None] | None = None,
     ) -> HttpResponse:
         parts = urlsplit(url)
+        if before_write is not None:
+            before_write()
         await asyncio.sleep(0.005)
         if parts.path == "/api/geoblock":
             return HttpResponse(200, {}, b'{"blocked":false,"country":"IE"}')
@@ -78,6 +81,10 @@ class DeskHttp:
         if self._faults.hit(0.03):
             return HttpResponse(200, {}, answer.body[: len(answer.body) // 2])
         return HttpResponse(502, {}, b"") if self._faults.hit(0.03) else answer
+
+    async def warm(self, url: str, timeout_s: float) -> int:
+        """There are no connections."""
+        return 0
 
 
 class Trader:

@@ -6,7 +6,7 @@ import pytest
 
 from polybot.config import VenueConfig
 from polybot.errors import VenueError
-from polybot.gateway.admission import measure_offset_ns
+from polybot.gateway.admission import bound_offset, estimate_offset_ns
 from polybot.gateway.auth import ApiCredentials, RequestSigner, login_headers
 from polybot.gateway.signer import Signer
 from tests.gateway.fake_http import ANVIL_KEY
@@ -79,4 +79,4 @@ def test_credentials_are_not_in_any_repr() -> None:
 def test_clock_offset_is_the_smallest_that_explains_the_told_second(
     told_s: int, before_ns: int, after_ns: int, expected_ns: int
 ) -> None:
-    assert measure_offset_ns(told_s, before_ns, after_ns) == expected_ns
+    assert estimate_offset_ns([bound_offset(told_s, before_ns, after_ns)]) == expected_ns

@@ -217,6 +217,50 @@ def test_order_in_flight_during_cancel_all_is_canceled_once_it_is_answered() -> 
     run_virtual(scenario)
 
 
+def test_strangers_in_our_markets_are_canceled_and_the_others_are_named() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.start()
+        bench.gateway.execute(command(order_type=GTC))
+        await bench.clock.sleep(0.1)
+        rows = [("a", "0x" + "5f" * 32, SPEC.condition_id), ("b", "0x" + "6f" * 32, "0x" + "77" * 32)]
+        bench.http.orders = {key: bench.order_row() | {"id": i, "market": m} for key, i, m in rows}
+        report = await bench.gateway.reconcile()
+        assert report.canceled_strangers == ("0x" + "5f" * 32,)
+        assert report.strangers == ("0x" + "6f" * 32,)
+        assert [r.json() for r in bench.http.sent("DELETE", "/orders")] == [["0x" + "5f" * 32]]
+
+    run_virtual(scenario)
+
+
+def test_strangers_that_cannot_be_canceled_make_the_comparison_fail() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.start()
+        bench.http.orders = {"a": {"id": "0x" + "5f" * 32, "market": SPEC.condition_id, "status": "LIVE"}}
+        bench.http.always("DELETE", "/orders", NO_ANSWER)
+        with pytest.raises(VenueError, match="not ours"):
+            await bench.gateway.reconcile()
+
+    run_virtual(scenario)
+
+
+def test_cancels_of_one_turn_leave_as_one_request() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.start()
+        for seq in (1, 2, 3):
+            bench.gateway.execute(command(order_seq=seq, order_type=GTC))
+        await bench.clock.sleep(0.1)
+        for seq in (1, 2, 3):
+            bench.http.orders[f"k{seq}"] = bench.order_row(seq)
+            bench.gateway.execute(command(CANCEL, order_seq=seq))
+        await bench.clock.sleep(0.1)
+        assert [r.json() for r in bench.http.sent("DELETE", "/orders")] == [[bench.id_of(k) for k in (1, 2, 3)]]
+        assert bench.http.sent("DELETE", "/order") == []
+        await bench.clock.sleep(2)
+        assert all(bench.updates(seq)[-1] == (OS.OS_CANCELED, 0) for seq in (1, 2, 3))
+
+    run_virtual(scenario)
+
+
 def test_reconcile_applies_what_was_missed_and_names_strangers() -> None:
     async def scenario(bench: Bench) -> None:
         await bench.start()
@@ -228,6 +272,8 @@ def test_reconcile_applies_what_was_missed_and_names_strangers() -> None:
         bench.http.trades = [bench.trade_row(1, trade_id=f"t-{k}", size="1") for k in range(3)]
         report = await bench.gateway.reconcile()
         assert (report.open_orders, report.strangers, report.missing) == (2, ("0x" + "5f" * 32,), 1)
+        assert report.ours_to_cancel == report.strangers
+        assert report.problems == ()  # three fills the balance does not show yet are in flight
         assert report.balance_micro_usd == 1_000_000_000
         assert bench.updates(1) == [(OS.OS_LIVE, 0), (OS.OS_PARTIAL, 3_000_000)]
         assert len(bench.fills(1)) == 3
@@ -236,7 +282,7 @@ def test_reconcile_applies_what_was_missed_and_names_strangers() -> None:
         await bench.clock.sleep(3)
         assert bench.updates(2) == [(OS.OS_LIVE, 0), (OS.OS_CANCELED, 0)]
 
-    run_virtual(scenario)
+    run_virtual(scenario, settings={"strangers": "halt"})
 
 
 @pytest.mark.parametrize(

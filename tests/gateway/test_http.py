@@ -7,10 +7,11 @@ import pytest
 from aiohttp import web
 
 from polybot.config import GatewayConfig
-from polybot.errors import VenueUnavailable
-from polybot.gateway.http import MAX_BODY_BYTES, AiohttpClient
+from polybot.errors import NotSent, VenueUnavailable
+from polybot.gateway.http import LaneClient
+from polybot.gateway.wire import MAX_BODY_BYTES
 
-Scenario = Callable[[AiohttpClient, str], Awaitable[None]]
+Scenario = Callable[[LaneClient, str], Awaitable[None]]
 GIVE_UP = web.AppKey("GIVE_UP", asyncio.Event)
 SEEN: list[tuple[str, str, bytes, str | None]] = []
 
@@ -66,7 +67,7 @@ def with_server(scenario: Scenario) -> None:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = runner.addresses[0][1]
-        client = AiohttpClient(GatewayConfig())
+        client = LaneClient(GatewayConfig())
         try:
             await scenario(client, f"http://127.0.0.1:{port}")
         finally:
@@ -79,13 +80,16 @@ def with_server(scenario: Scenario) -> None:
 
 
 def test_bytes_headers_and_status_pass_unchanged_over_one_warm_connection() -> None:
-    async def scenario(client: AiohttpClient, base: str) -> None:
+    async def scenario(client: LaneClient, base: str) -> None:
         body = b'{"a":1,"b":"\xc3\xa9"}'
         headers = {"POLY_SIGNATURE": "s=", "Content-Type": "application/json"}
         first = await client.request("POST", f"{base}/echo", headers=headers, body=body)
+        again = await client.request("POST", f"{base}/echo", headers=headers, body=body)
+        SEEN.pop(1)
         second = await client.request("DELETE", f"{base}/echo?next_cursor=MA%3D%3D&x=1", body=b"[]")
         assert first.status == second.status == 418
-        assert first.body == second.body, "the same client port: the connection was kept"
+        assert first.body == again.body, "the same client port: the connection was kept"
+        assert first.body != second.body, "a cancel has a connection of its own"
         assert first.headers["retry-after"] == "3"
         assert SEEN[0] == ("POST", "/echo", body, "s=")
         assert SEEN[1][0::2] == ("DELETE", b"[]")
@@ -95,7 +99,7 @@ def test_bytes_headers_and_status_pass_unchanged_over_one_warm_connection() -> N
 
 
 def test_redirects_are_answers_and_not_followed() -> None:
-    async def scenario(client: AiohttpClient, base: str) -> None:
+    async def scenario(client: LaneClient, base: str) -> None:
         assert (await client.request("POST", f"{base}/moved", body=b"{}")).status == 302
         assert SEEN == []
 
@@ -103,10 +107,10 @@ def test_redirects_are_answers_and_not_followed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "words"), [("/silent", "no complete answer"), ("/cut", "/cut"), ("/endless", "ValueError")]
+    ("path", "words"), [("/silent", "no complete answer"), ("/cut", "/cut"), ("/endless", "BrokenAnswer")]
 )
 def test_no_complete_answer_is_unavailable(path: str, words: str) -> None:
-    async def scenario(client: AiohttpClient, base: str) -> None:
+    async def scenario(client: LaneClient, base: str) -> None:
         with pytest.raises(VenueUnavailable, match=words):
             await client.request(
                 "POST", f"{base}{path}?key=secret", body=b"{}", timeout_s=0.3 if path == "/silent" else 5
@@ -116,9 +120,9 @@ def test_no_complete_answer_is_unavailable(path: str, words: str) -> None:
 
 
 def test_refused_connection_is_unavailable_and_says_neither_query_nor_headers() -> None:
-    async def scenario(client: AiohttpClient, base: str) -> None:
+    async def scenario(client: LaneClient, base: str) -> None:
         closed = base.rpartition(":")[0] + ":9"
-        with pytest.raises(VenueUnavailable) as caught:
+        with pytest.raises(NotSent) as caught:
             await client.request(
                 "GET", f"{closed}/data/orders?key=secret", headers={"POLY_PASSPHRASE": "secret"}
             )
@@ -129,8 +133,54 @@ def test_refused_connection_is_unavailable_and_says_neither_query_nor_headers() 
     with_server(scenario)
 
 
+def test_what_before_write_raises_ends_the_request_unsent_and_leaves_the_connection_usable() -> None:
+    async def scenario(client: LaneClient, base: str) -> None:
+        def refuse() -> None:
+            raise NotSent("too late")
+
+        first = await client.request("POST", f"{base}/echo", body=b"{}")
+        with pytest.raises(NotSent, match="too late"):
+            await client.request("POST", f"{base}/echo", body=b"{}", before_write=refuse)
+        called: list[int] = []
+        second = await client.request("POST", f"{base}/echo", body=b"{}", before_write=lambda: called.append(1))
+        assert len(SEEN) == 2
+        assert called == [1]
+        assert first.body == second.body
+
+    with_server(scenario)
+
+
+def test_a_cancel_does_not_wait_behind_places_that_hang() -> None:
+    async def scenario(client: LaneClient, base: str) -> None:
+        hanging = [
+            asyncio.ensure_future(client.request("POST", f"{base}/silent", body=b"{}", timeout_s=1.0))
+            for _ in range(40)
+        ]
+        await asyncio.sleep(0)
+        assert (await client.request("DELETE", f"{base}/echo", body=b"{}", timeout_s=0.9)).status == 418
+        ended = await asyncio.gather(*hanging, return_exceptions=True)
+        kinds = [type(error) for error in ended]
+        assert kinds.count(VenueUnavailable) >= GatewayConfig().connections
+        assert kinds.count(NotSent) >= 20, "those never had a connection"
+        assert len(kinds) == kinds.count(NotSent) + kinds.count(VenueUnavailable)
+
+    with_server(scenario)
+
+
+def test_warm_connections_are_there_before_the_first_order() -> None:
+    async def scenario(client: LaneClient, base: str) -> None:
+        assert await client.warm(f"{base}/echo", 2.0) == 6
+        ports = [await client.request(method, f"{base}/echo") for method in ("POST", "DELETE", "GET") for _ in range(3)]
+        assert len({answer.body for answer in ports}) == 3, "one warm connection of each lane was used"
+        opened = sum(lane.opened for lane in client._lanes.values())
+        assert opened == 6, "and none was opened anew"
+        assert await client.warm(base.rpartition(":")[0] + ":9/time", 2.0) == 0
+
+    with_server(scenario)
+
+
 def test_client_can_be_closed_twice_and_used_again() -> None:
-    async def scenario(client: AiohttpClient, base: str) -> None:
+    async def scenario(client: LaneClient, base: str) -> None:
         await client.close()
         await client.close()
         assert (await client.request("GET", f"{base}/echo")).status == 418

@@ -1,5 +1,7 @@
 """Token buckets and pauses in venue time."""
 
+from random import Random
+
 from polybot.gateway.limiter import TokenBucket
 from polybot.gateway.pause import EntryPause
 from polybot.gateway.reasons import RejectReason as Why
@@ -26,23 +28,41 @@ def test_idle_time_fills_the_bucket_no_further_than_its_depth() -> None:
     assert [bucket.take(1_000 * NS) for _ in range(3)] == [True, True, False]
 
 
-def test_pause_ends_by_itself_and_doubles_until_an_order_is_accepted() -> None:
-    pause = EntryPause()
-    pause.pause(Why.VENUE_DOWN, 2.0, now_ns=0)
-    assert pause.reason(2 * NS - 1) is Why.VENUE_DOWN
-    assert pause.reason(2 * NS) is Why.NONE
-    pause.pause(Why.VENUE_DOWN, 2.0, now_ns=0)
-    assert pause.reason(4 * NS - 1) is Why.VENUE_DOWN
-    for _ in range(10):
-        pause.pause(Why.VENUE_DOWN, 2.0, now_ns=0)
-    assert pause.reason(30 * NS) is Why.NONE
+def test_pause_ends_by_itself_and_grows_with_full_jitter_until_an_order_is_dealt_with() -> None:
+    lengths = []
+    for seed in range(200):
+        pause = EntryPause(Random(seed))
+        for _ in range(6):
+            pause.pause(Why.VENUE_DOWN, 0.0, now_ns=0)
+        lengths.append(next(ns for ns in range(0, 11 * NS, NS // 10) if pause.reason(ns) is Why.NONE))
+        pause.resumed()
+        pause.pause(Why.RATE_LIMIT, 0.0, now_ns=100 * NS)
+        assert pause.reason(101 * NS - 1) is Why.RATE_LIMIT
+        assert pause.reason(102 * NS) is Why.NONE
+    assert max(lengths) > 9.5 * NS
+    assert 2 * NS < sorted(lengths)[20] < 9 * NS  # full jitter: not all at the ceiling
+
+
+def test_after_a_pause_one_order_proves_and_the_others_wait_for_its_answer() -> None:
+    pause = EntryPause(Random(1))
+    assert pause.admits(1, now_ns=0) is pause.admits(2, now_ns=0) is Why.NONE
+    pause.pause(Why.VENUE_DOWN, 3.0, now_ns=0)
+    assert pause.admits(1, now_ns=3 * NS - 1) is Why.VENUE_DOWN
+    assert pause.admits(3, now_ns=3 * NS) is Why.NONE
+    pause.started(3)
+    assert pause.admits(4, now_ns=3 * NS) is Why.VENUE_DOWN
+    assert pause.admits(3, now_ns=3 * NS) is Why.NONE  # asked again when it is written
+    pause.answered(3, now_ns=3 * NS)  # with what proves nothing: the next trial is not before a second
+    assert pause.admits(4, now_ns=4 * NS - 1) is Why.VENUE_DOWN
+    assert pause.admits(4, now_ns=4 * NS) is Why.NONE
+    pause.started(4)
+    pause.answered(4, now_ns=4 * NS)
     pause.resumed()
-    pause.pause(Why.RATE_LIMIT, 2.0, now_ns=100 * NS)
-    assert pause.reason(102 * NS) is Why.NONE
+    assert pause.admits(5, now_ns=4 * NS) is pause.admits(6, now_ns=4 * NS) is Why.NONE
 
 
 def test_shorter_pause_does_not_end_a_longer_one() -> None:
-    pause = EntryPause()
+    pause = EntryPause(Random(0))
     pause.pause(Why.RATE_LIMIT, 60.0, now_ns=0)
     pause.resumed()
     pause.pause(Why.RATE_LIMIT, 1.0, now_ns=0)
@@ -50,7 +70,7 @@ def test_shorter_pause_does_not_end_a_longer_one() -> None:
 
 
 def test_block_holds_until_lifted_and_says_why() -> None:
-    pause = EntryPause()
+    pause = EntryPause(Random(0))
     pause.block(Why.HEARTBEAT_LOST, "2 beats missed")
     pause.pause(Why.VENUE_DOWN, 1.0, now_ns=0)
     assert pause.reason(10**15) is Why.HEARTBEAT_LOST

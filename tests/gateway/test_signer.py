@@ -1,8 +1,7 @@
-"""Signatures: the venue's vectors byte for byte, the official client on random orders, the key kept in."""
+"""Signatures: the venue's vectors byte for byte, what cannot be signed, the key kept in."""
 
 import json
 import pickle
-import random
 from pathlib import Path
 from typing import Any
 
@@ -75,54 +74,6 @@ def test_every_vector_hash_and_signature_is_reproduced(shared_dir: Path) -> None
         assert (signer.funder, signer.order_signer) == (order["maker"], order["signer"])
         done += 1
     assert done == 7
-
-
-def test_random_orders_agree_with_the_official_client() -> None:
-    typed_data = pytest.importorskip("polymarket._internal.actions.orders.typed_data")
-    types = pytest.importorskip("polymarket._internal.actions.orders.types")
-    account = pytest.importorskip("eth_account").Account.from_key(ANVIL_KEY)
-    messages = pytest.importorskip("eth_account.messages")
-    rnd = random.Random(11)
-    for k in range(50):
-        kind, neg_risk = k % 4, bool(k % 3 == 0)
-        signer = Signer(ANVIL_KEY, VENUE, signature_type=kind, funder=WALLET if kind else "")
-        number = rnd.getrandbits(256) | 1 << 60
-        order = {
-            "salt": rnd.getrandbits(53),
-            "maker_amount": rnd.randrange(1, 10**12),
-            "taker_amount": rnd.randrange(1, 10**12),
-            "timestamp": rnd.randrange(10**12, 2 * 10**12),
-        }
-        unsigned = types.UnsignedOrder(
-            builder="0x" + "00" * 32,
-            chain_id=VENUE.chain_id,
-            exchange_address=VENUE.neg_risk_exchange_address if neg_risk else VENUE.exchange_address,
-            expiration=0,
-            maker=signer.funder,
-            metadata="0x" + "00" * 32,
-            order_type="GTC",
-            side=("BUY", "SELL")[k % 2],
-            signature_type=kind,
-            signer=signer.order_signer,
-            token_id=str(number),
-            protocol_version="2",
-            **order,
-        )
-        data = typed_data.build_order_typed_data(unsigned)
-        theirs = "0x" + account.sign_typed_data(full_message=data).signature.hex().removeprefix("0x")
-        ours = signer.sign_order(
-            token_word(str(number)),
-            order["salt"],
-            maker_amount=order["maker_amount"],
-            taker_amount=order["taker_amount"],
-            side=k % 2,
-            timestamp_ms=order["timestamp"],
-            neg_risk=neg_risk,
-        )
-        assert ours.signature == typed_data.build_order_signature(unsigned, theirs)
-        plain = typed_data._build_standard_typed_data(unsigned, protocol_version="2")
-        signable = messages.encode_typed_data(full_message=plain)
-        assert ours.order_id == "0x" + messages._hash_eip191_message(signable).hex().removeprefix("0x")
 
 
 def test_signatures_are_deterministic() -> None:

@@ -1,22 +1,18 @@
 """A whole run in virtual time with a journal beside it: venue, journal, SQLite and engine say the same."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from journal.history import SMALL
-from runs import NS, configure, run
+from runs import configure, run
 
 from polybot._fast.event import EventBuffer, OrderStatus
-from polybot.gateway.orders import order_salt
-from polybot.gateway.trades import trade_key
 from polybot.journal.check import compare_journal
 from polybot.journal.journal import LEDGER_NAME, Journal
 from polybot.journal.ledger_thread import catch_up
 from polybot.journal.reader import read_journal
-from polybot.journal.records import Intent, hide_owner
+from polybot.journal.records import Intent
 from polybot.journal.recovery import RecoveredState, fold
 from polybot.sim.ledger import read_ledger
 from polybot.trader import Trader
@@ -26,77 +22,15 @@ CANCEL_SENT = int(OrderStatus.OS_CANCEL_SENT)
 
 
 class Wired:
-    """A journal told by a trader, at the places where the daemon tells it."""
+    """Looks at the journal of a run beside its engine."""
 
-    def __init__(self, state_dir: Path) -> None:
-        self.state_dir = state_dir
-        self.journal: Journal = None  # type: ignore[assignment]
+    def __init__(self) -> None:
         self.compared = 0
+        self.trader: Trader = None  # type: ignore[assignment]
+        self.journal: Journal = None  # type: ignore[assignment]
 
     def prepare(self, trader: Trader, venue: Any) -> None:
-        self.journal = journal = Journal.open(
-            self.state_dir,
-            trader.clock,
-            account=trader.gateway._signer.funder,
-            venue_session="virtual",
-            config_digest="0",
-            software="0",
-            settings=SMALL,
-        )
-        self.trader, gateway, runner = trader, trader.gateway, trader._runner
-
-        def before(target: Any, name: str, told: Callable[..., None]) -> None:
-            original = getattr(target, name)
-
-            def both(*args: Any, **more: Any) -> Any:
-                told(*args, **more)
-                return original(*args, **more)
-
-            setattr(target, name, both)
-
-        before(runner, "_step", journal.events)
-        before(gateway, "register_market", self._on_market)
-        before(gateway, "forget_market", journal.market_drop)
-        before(gateway._tracker, "add", self._on_intent)
-        before(gateway._tracker.ledger, "advance", self._on_trade)
-        before(trader, "_tell_changes", journal.tend)
-
-    def _on_market(self, index: int, spec: Any) -> None:
-        base = spec.start_ns // NS * ORDERS_PER_MARKET
-        self.journal.market_open(index, spec, order_seq_base=base)
-
-    def _on_intent(self, tracked: Any) -> None:
-        order, plan, gateway = self.trader.engine.orders[tracked.order_seq], tracked.plan, self.trader.gateway
-        self.journal.intent(
-            Intent(
-                order_seq=plan.order_seq,
-                market=tracked.market,
-                strategy=self.trader.engine.strategies[order.strategy].name,
-                strategy_index=order.strategy,
-                outcome=plan.outcome,
-                side=plan.side,
-                order_type=plan.order_type,
-                post_only=order.post_only,
-                price_ticks=plan.price_ticks,
-                asked_ushares=plan.asked_ushares,
-                signed_ushares=plan.ushares,
-                maker_amount=plan.maker_amount,
-                taker_amount=plan.taker_amount,
-                salt=order_salt(gateway._nonce, plan.order_seq),
-                order_id=tracked.order_id,
-                token_id=tracked.token_id,
-                expiration_s=plan.expiration_s,
-                expires_ns=order.expires_ns,
-                cancel_edge=order.cancel_edge,
-                dispatched_ns=order.dispatched_ns,
-                body=hide_owner(tracked.body, gateway._rest.auth.credentials.api_key),
-            )
-        )
-
-    def _on_trade(self, trade: Any, order_id: str, fills: Any) -> None:
-        legs = {trade_key(trade.trade_id, order_id, leg): leg for leg in range(len(trade.legs) + 1)}
-        for fill in fills:
-            self.journal.trade_seen(fill.key, trade_id=trade.trade_id, order_id=order_id, leg=legs[fill.key])
+        self.trader, self.journal = trader, trader.recorder._journal
 
     def compare_engine(self, trader: Trader, venue: Any) -> None:
         """Every order, position and result of the engine, as the journal has it at this moment."""
@@ -125,13 +59,11 @@ class Wired:
 def wired_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Wired, Any, list[dict[str, Any]], Path]:
     """One window with slow makers, compared with the engine every 20 seconds."""
     tmp_path = tmp_path_factory.mktemp("wired")
-    wired = Wired(tmp_path / "state")
+    wired = Wired()
     config = configure(venue__makers="slow", venue__seed=4, run__markets=1)
     during = [(at, wired.compare_engine) for at in range(60, 700, 20)]
     result = run(tmp_path, config, prepare=wired.prepare, during=during)
-    assert wired.journal.close()
     sqlite = wired.journal.folder / LEDGER_NAME
-    catch_up(wired.journal.folder, sqlite)
     return wired, result, read_ledger(result.out_dir / "venue.ledger"), sqlite
 
 
@@ -152,6 +84,16 @@ def test_the_journal_of_a_run_ends_clean_flat_and_without_strays(wired_run):
     assert state.is_clean
     assert state.markets == {}
     assert state.strays == 0
+
+
+def test_what_is_traded_after_the_last_settlement_is_not_held_against_its_cash(wired_run):
+    wired, _, rows, sqlite = wired_run
+    account = next(row["account"] for row in rows if row["k"] == "account")
+    leg = next(row for row in rows if row["k"] == "leg" and row["taker"] == account)
+    later = {**leg, "n": rows[-1]["n"] + 1, "market": "0xnext", "trade": "later", "taker_order": "0xlater"}
+    report = compare_journal([*rows, later], wired.journal.folder, sqlite)
+    assert report.differences  # the journal knows no such fill
+    assert not any(text.startswith("cash") for text in report.differences)
 
 
 @pytest.mark.parametrize(

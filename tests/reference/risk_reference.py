@@ -1,9 +1,9 @@
 """Slow, obvious accounting of an account's orders, written from engine.md ("Risk", "Money") in integers.
 
 Independent of polybot: no import from it.  It knows what the venue truly did with each order (`Truth`), which the
-program under test only hears of piece by piece, late, twice or never.  Buys only: a sale that fails after its
-money was spent again is a risk no limit can stop beforehand.  Money in micro-USD, sizes in micro-shares (lots of
-10,000), prices in ticks of 0.0001 USD: then price x shares is exact.
+program under test only hears of piece by piece, late, twice or never.  A sale gives its money back only when the
+program was told that it is confirmed: before, it may still fail.  Money in micro-USD, sizes in micro-shares (lots
+of 10,000), prices in ticks of 0.0001 USD: then price x shares is exact.
 """
 
 from dataclasses import dataclass, field
@@ -31,10 +31,17 @@ class TrueFill:
     taker: bool
     told: bool = False  # the program heard that it was matched
     told_failed: bool = False
+    told_confirmed: bool = False
+    sale: bool = False
 
     @property
     def cost(self) -> int:
-        return self.shares * self.ticks // TICKS + (fee(self.ticks, self.shares) if self.taker else 0)
+        """What it cost, fee included; of a sale, what it brought after its fee, below zero."""
+        notional, charge = (
+            self.shares * self.ticks // TICKS,
+            fee(self.ticks, self.shares) if self.taker else 0,
+        )
+        return charge - notional if self.sale else charge + notional
 
 
 @dataclass
@@ -52,10 +59,16 @@ class Truth:
     may_still_match: bool = True  # the program has not been told an end of it
     reached: bool = True  # not told otherwise
     forgotten: bool = False  # its window was dropped
+    sale: bool = False
 
     @property
     def most(self) -> int:
-        """What it has cost or may still cost: every fill that stays, and the open rest at the limit."""
+        """What it has cost or may still cost: every fill that stays, and the open rest at the limit.
+
+        A sale: what is sure to have come back, below zero.
+        """
+        if self.sale:
+            return sum(item.cost for item in self.fills if item.told_confirmed)
         stays = [item for item in self.fills if not item.told_failed]
         cost = sum(item.cost for item in stays)
         if self.may_still_match:
@@ -102,11 +115,29 @@ class SlowAccount:
 
     def exposures(self) -> list[int]:
         """At risk in windows that are not settled, per strategy."""
-        sums = [0] * len(self.limits.rows)
+        parts: dict[tuple[int, int], int] = {}
         for order in self.orders.values():
             if not order.forgotten and order.market not in self.winners:
-                sums[order.strategy] += order.most
+                key = order.strategy, order.market
+                parts[key] = parts.get(key, 0) + order.most
+        sums = [0] * len(self.limits.rows)
+        for (strategy, _), usd in parts.items():
+            sums[strategy] += max(0, usd)
         return sums
+
+    def held(self, strategy: int, market: int, outcome: int) -> int:
+        """Shares the program was told of, less all it offered and may have sold."""
+        total = 0
+        for order in self.orders.values():
+            if (order.strategy, order.market, order.outcome) != (strategy, market, outcome):
+                continue
+            stands = sum(item.shares for item in order.fills if item.told and not item.told_failed)
+            if order.sale:
+                gone = sum(item.shares for item in order.fills if not item.told_failed)
+                rest = order.shares - sum(item.shares for item in order.fills)
+                stands = gone + (rest if order.may_still_match else 0)
+            total += -stands if order.sale else stands
+        return total
 
     def slack(self) -> int:
         """What rounding of fees per fill may add."""
@@ -124,6 +155,8 @@ class SlowAccount:
         order = self.orders[seq]
         row = self.limits.rows[order.strategy]
         found = []
+        if order.sale and self.held(order.strategy, order.market, order.outcome) < 0:
+            found.append(f"order {seq}: more offered than is held")
         if order.most > FEE_ROUNDING + min(row.per_trade, self.limits.hard_order):
             found.append(f"order {seq}: {order.most} above the cap of one trade")
         same = [o for o in self.orders.values() if (o.strategy, o.market) == (order.strategy, order.market)]
@@ -150,5 +183,5 @@ class SlowAccount:
             for item in order.fills:
                 if item.told and not item.told_failed:
                     pays = item.shares if order.outcome == self.winners[order.market] else 0
-                    total += pays - item.cost
+                    total += (-pays if item.sale else pays) - item.cost
         return total

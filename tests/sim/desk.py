@@ -12,6 +12,7 @@ from polybot.market.spec import MarketSpec
 from polybot.sim.clob_rest import ClobRest
 from polybot.sim.clob_ws import MarketChannel, UserChannel
 from polybot.sim.exchange import Exchange, ExchangeSettings
+from polybot.sim.faults import FaultPlan
 from polybot.sim.ledger import Ledger
 from polybot.sim.scheduler import Scheduler
 from polybot.sim.verify import Domain, WireOrder, address_of_key, l2_signature, order_hash
@@ -74,14 +75,21 @@ class Socket:
 class Desk:
     """An exchange with one market and, per wallet, signed requests."""
 
-    def __init__(self, *, seed: int = 1, ledger_path: Path | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        ledger_path: Path | None = None,
+        faults: FaultPlan | None = None,
+        **settings: Any,
+    ) -> None:
         self.scheduler = Scheduler(START_NS)
         self.ledger = Ledger(ledger_path, "session-1")
         self.settings = ExchangeSettings(**settings)
         self.exchange = Exchange(self.settings, self.scheduler, self.ledger, random.Random(seed))
-        self.rest = ClobRest(self.exchange)
-        self.market_channel = MarketChannel(self.exchange)
-        self.user_channel = UserChannel(self.exchange)
+        self.rest = ClobRest(self.exchange, faults)
+        self.market_channel = MarketChannel(self.exchange, faults)
+        self.user_channel = UserChannel(self.exchange, faults)
         self.salt = 0
 
     @property

@@ -257,9 +257,9 @@ def test_nothing_is_built_while_nobody_listens(desk, monkeypatch):
 
 def test_fault_plan_sees_every_frame(desk):
     class Twice(NoFaults):
-        def deliver(self, channel, text, send, now_ns):
-            send(text)
-            send(text)
+        def deliver(self, channel, text, to, now_ns):
+            to.send(text)
+            to.send(text)
 
     channel = MarketChannel(desk.exchange, Twice())
     frames = []

@@ -12,7 +12,8 @@ from polybot.clock import VirtualClock
 from polybot.config import default_config
 from polybot.errors import VenueUnavailable
 from polybot.sim.memory import MemoryNetwork, memory_venue
-from polybot.sim.venue import Venue, VenueSetup, opening
+from polybot.sim.opening import opening
+from polybot.sim.venue import Venue, VenueSetup
 from polybot.sim.virtual_loop import VirtualLoop
 
 
@@ -47,7 +48,7 @@ class Feed:
         self.closed.append(reason)
 
 
-def play(scenario, **overrides):
+def play(scenario, *, faults=None, **overrides):
     """Run `scenario(network, clock, config)` in virtual time against a quiet venue."""
 
     async def main():
@@ -62,7 +63,7 @@ def play(scenario, **overrides):
             epoch_ns=opens.epoch_ns,
             session_id="memory-test",
         )
-        network = MemoryNetwork(Venue(setup), clock, config.feeds, latency_s=0.003)
+        network = MemoryNetwork(Venue(setup, faults=faults), clock, config.feeds, latency_s=0.003)
         async with asyncio.TaskGroup() as group:
             pump = group.create_task(network.pump())
             result = await scenario(network, clock, group)

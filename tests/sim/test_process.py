@@ -10,7 +10,7 @@ from sim.world import SPOT_STREAMS
 
 from polybot.config import default_config
 from polybot.errors import ConfigError, VenueError
-from polybot.gateway.http import AiohttpClient
+from polybot.gateway.http import LaneClient
 from polybot.sim.process import SimProcess, fetch_info
 
 LIMIT_S = 60
@@ -34,7 +34,7 @@ async def first_trade(url):
 
 async def whole_life(config, tmp_path):
     sim = await SimProcess.start(config, ledger_path=tmp_path / "venue.ledger", log_path=tmp_path / "sim.log")
-    http = AiohttpClient(config.gateway)
+    http = LaneClient(config.gateway)
     try:
         venue = sim.info.venue(config.venue)
         trade = await first_trade(venue.spot_ws_urls[0])

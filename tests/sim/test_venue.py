@@ -11,7 +11,7 @@ import pytest
 from sim.world import NS, QUIET, REAL_NOW_NS, RTDS_SUBSCRIBE, SPOT_STREAMS, make_world
 
 from polybot.config import default_config
-from polybot.sim.venue import opening
+from polybot.sim.opening import opening
 
 TRANSCRIPT_SCRIPT = "from sim.test_venue import transcript; print(transcript(3, 20))"
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polybot.config import default_config
-from polybot.sim.venue import Session, Venue, VenueSetup, opening
+from polybot.sim.opening import opening
+from polybot.sim.venue import Session, Venue, VenueSetup
 
 NS = 1_000_000_000
 MS = 1_000_000

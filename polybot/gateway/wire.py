@@ -1,0 +1,244 @@
+"""One HTTP/1.1 connection towards the venue: a request out, exactly its answer in.
+
+    IDLE --exchange()--> BUSY --the whole answer--> IDLE
+    any  --a byte nobody asked for, half an answer, a reset, a cancelled exchange--> CLOSED (never used again)
+Owns the framing of answers.  A connection that said something out of turn is closed, because what it says next could
+be taken for the answer to somebody else's order (a library in its place was seen to do that).  Must not know pools,
+retries or the venue.  Called by gateway.http.  Source of the framing: RFC 9112, sections 6 and 7.
+"""
+
+import asyncio
+from socket import socket
+from typing import cast
+
+from polybot.transport import HttpResponse
+
+__all__ = ["BrokenAnswer", "Wire"]
+
+MAX_HEAD_BYTES = 64 * 1024
+# No honest answer is larger; an endless one must not fill the memory.
+MAX_BODY_BYTES = 32 * 1024 * 1024
+HEAD_END = b"\r\n\r\n"
+NO_BODY = (204, 304)
+
+
+class BrokenAnswer(ValueError):
+    """Bytes that are no HTTP answer we could trust."""
+
+
+class Wire(asyncio.Protocol):
+    """One connection; `is_free` when a request may leave on it."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[HttpResponse] | None = None
+        self._answer = _Answer()
+        self.idle_since = 0.0  # loop time, kept by the pool
+        self.exchanges = 0
+
+    @property
+    def is_free(self) -> bool:
+        """Connected, and nobody waits for an answer."""
+        return self._transport is not None and self._waiter is None and not self._transport.is_closing()
+
+    async def exchange(self, request: bytes) -> HttpResponse:
+        """Write a request and return its answer; raises BrokenAnswer, ConnectionError.
+
+        When it is cancelled or fails the connection is closed: a late answer must not be read as the next one.
+        """
+        transport = self._transport
+        assert transport is not None, "not connected"
+        assert self._waiter is None, "one request at a time"
+        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        self._answer = _Answer()
+        self.exchanges += 1
+        must_close = True
+        transport.write(request)
+        try:
+            response: HttpResponse = await waiter
+            must_close = self._answer.must_close
+        finally:
+            self._waiter = None
+            if must_close:
+                self.close()
+        return response
+
+    def transport_socket(self) -> socket | None:
+        """The socket below, for its options."""
+        found = None if self._transport is None else self._transport.get_extra_info("socket")
+        return found if hasattr(found, "setsockopt") else None
+
+    def close(self) -> None:
+        """Drop the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
+
+    def data_received(self, data: bytes) -> None:
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            self.close()  # out of turn
+            return
+        try:
+            response = self._answer.feed(data)
+        except BrokenAnswer as error:
+            waiter.set_exception(error)
+            return
+        if response is not None:
+            waiter.set_result(response)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return
+        response = self._answer.end()
+        if response is not None and exc is None:
+            waiter.set_result(response)
+        else:
+            waiter.set_exception(ConnectionResetError("closed before the answer was complete"))
+
+
+class _Answer:
+    """The answer being read."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._status = 0  # 0: the head is not complete
+        self._headers: dict[str, str] = {}
+        self._body = bytearray()
+        self._left = 0  # bytes of the body, or of a chunk, to come; -1: until the connection closes
+        self._is_chunked = False
+        self._in_trailer = False
+        self.must_close = False
+
+    def feed(self, data: bytes) -> HttpResponse | None:
+        """Take bytes; returns the answer once it is whole.  Raises BrokenAnswer."""
+        self._buffer += data
+        while self._status == 0:
+            if not self._read_head():
+                return None
+        if len(self._body) + len(self._buffer) > MAX_BODY_BYTES:
+            raise BrokenAnswer("answer too large")
+        is_whole = self._read_chunks() if self._is_chunked else self._read_plain()
+        if not is_whole:
+            return None
+        self.must_close = self.must_close or bool(self._buffer)
+        return HttpResponse(self._status, self._headers, bytes(self._body))
+
+    def end(self) -> HttpResponse | None:
+        """The connection is closed: the answer, when its end was to be told that way."""
+        if self._status == 0 or self._left != -1:
+            return None
+        return HttpResponse(self._status, self._headers, bytes(self._body))
+
+    def _read_head(self) -> bool:
+        end = self._buffer.find(HEAD_END)
+        if end < 0:
+            if len(self._buffer) > MAX_HEAD_BYTES:
+                raise BrokenAnswer("head too large")
+            return False
+        lines = self._buffer[:end].decode("latin-1").split("\r\n")
+        del self._buffer[: end + len(HEAD_END)]
+        status = _read_status(lines[0])
+        if 100 <= status < 200:  # only a foretaste; the answer follows
+            return True
+        self._headers = _read_fields(lines[1:])
+        self._status = status
+        self._read_framing(lines[0].startswith("HTTP/1.0"))
+        return True
+
+    def _read_framing(self, is_old: bool) -> None:
+        headers = self._headers
+        encoding = headers.get("transfer-encoding", "").lower()
+        length = headers.get("content-length")
+        self.must_close = is_old or "close" in headers.get("connection", "").lower()
+        if self._status in NO_BODY:
+            self._left = 0
+        elif encoding:
+            if encoding != "chunked" or length is not None:
+                raise BrokenAnswer("unclear framing")
+            self._is_chunked = True
+        elif length is not None:
+            if not (length.isascii() and length.isdigit()) or int(length) > MAX_BODY_BYTES:
+                raise BrokenAnswer("unclear length")
+            self._left = int(length)
+        else:
+            self._left, self.must_close = -1, True
+
+    def _read_plain(self) -> bool:
+        if self._left < 0:
+            self._body += self._buffer
+            self._buffer.clear()
+            return False
+        taken = self._buffer[: self._left]
+        del self._buffer[: len(taken)]
+        self._body += taken
+        self._left -= len(taken)
+        return self._left == 0
+
+    def _read_chunks(self) -> bool:
+        """chunk-size CRLF data CRLF ... 0 CRLF trailer CRLF; True at its end."""
+        while True:
+            if self._left > 0:
+                taken = self._buffer[: self._left]
+                del self._buffer[: len(taken)]
+                self._body += taken
+                self._left -= len(taken)
+                if self._left:
+                    return False
+                self._left = -2  # the CRLF after the data
+            end = self._buffer.find(b"\r\n")
+            if end < 0:
+                if len(self._buffer) > MAX_HEAD_BYTES:
+                    raise BrokenAnswer("chunk without an end")
+                return False
+            line = bytes(self._buffer[:end])
+            del self._buffer[: end + 2]
+            if self._in_trailer:
+                if not line:
+                    return True
+            elif self._left == -2:
+                if line:
+                    raise BrokenAnswer("chunk longer than told")
+                self._left = 0
+            else:
+                self._left = _read_size(line)
+                self._in_trailer = self._left == 0
+
+
+def _read_status(line: str) -> int:
+    """Status of `HTTP/1.1 200 OK`."""
+    version, _, rest = line.partition(" ")
+    code = rest[:3]
+    if version not in ("HTTP/1.1", "HTTP/1.0") or not (code.isascii() and code.isdigit()):
+        raise BrokenAnswer("not an HTTP answer")
+    return int(code)
+
+
+def _read_fields(lines: list[str]) -> dict[str, str]:
+    """Header fields by lower-case name; repeated ones joined."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip():
+            raise BrokenAnswer("not a header field")
+        key = name.lower()
+        fields[key] = f"{fields[key]}, {value.strip()}" if key in fields else value.strip()
+    return fields
+
+
+def _read_size(line: bytes) -> int:
+    digits = line.partition(b";")[0].strip()
+    try:
+        size = int(digits, 16)
+    except ValueError:
+        raise BrokenAnswer("not a chunk") from None
+    if not 0 <= size <= MAX_BODY_BYTES or not digits[:1].isalnum():
+        raise BrokenAnswer("not a chunk")
+    return size

@@ -1,0 +1,103 @@
+"""The thread that brings tapes to disk, and the list of tapes that are being written.
+
+Owns when tapes are tended (woken by a full tail, else every sync_s) and the free space of the disk they look at.
+With `start()` it runs on a thread of its own; without, `wake()` does the work at once (tests, virtual time,
+importers).  Must not know markets.  Called by recorder and importers.
+"""
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from polybot.tape.writer import Numbering, TapeSettings, TapeWriter
+
+__all__ = ["Packer"]
+
+DONE_S = 30.0  # wall; how long a stop waits for the disk
+
+
+class Packer:
+    """Writes the tapes of one recording below one folder."""
+
+    def __init__(self, folder: Path, settings: TapeSettings, *, sync_s: float = 1.0) -> None:
+        self.numbers = Numbering()
+        self.folder = folder
+        self.free_bytes = 1 << 62
+        self._settings = settings
+        self._sync_s = sync_s
+        self._tapes: tuple[TapeWriter, ...] = ()
+        self._lock = threading.Lock()
+        self._woken = threading.Event()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def tapes(self) -> tuple[TapeWriter, ...]:
+        """Those not finished yet."""
+        return self._tapes
+
+    @property
+    def is_alive(self) -> bool:
+        """Is somebody bringing tapes to disk?  False after a thread broke (its traceback is on stderr)."""
+        return self._thread is None or self._thread.is_alive()
+
+    def open(self, name: str, manifest: Mapping[str, Any]) -> TapeWriter:
+        """Start a tape in a new folder `name` (or name.2, name.3, ...); touches the disk, raises OSError."""
+        path, number = self.folder / name, 1
+        while path.exists():
+            number += 1
+            path = self.folder / f"{name}.{number}"
+        self._look()
+        tape = TapeWriter(path, self._settings, numbers=self.numbers, manifest=manifest, wake=self.wake)
+        tape.tend(self.free_bytes)
+        with self._lock:
+            self._tapes = (*self._tapes, tape)
+        return tape
+
+    def start(self) -> None:
+        """Run on a thread from now on."""
+        self._thread = threading.Thread(target=self._run, name="tape-packer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what is closed and end the thread; blocks at most DONE_S."""
+        self._stopping = True
+        self._woken.set()
+        if self._thread is None:
+            self._tend()
+        else:
+            self._thread.join(DONE_S)
+
+    def wake(self) -> None:
+        """There is something to do."""
+        if self._thread is None:
+            self._tend()
+        else:
+            self._woken.set()
+
+    def _run(self) -> None:
+        while True:
+            self._woken.wait(self._sync_s)
+            self._woken.clear()
+            self._tend()
+            for tape in self._tapes:
+                tape.sync()
+            if self._stopping:
+                return
+
+    def _tend(self) -> None:
+        self._look()
+        for tape in self._tapes:
+            tape.tend(self.free_bytes)
+        if any(tape.done.is_set() for tape in self._tapes):
+            with self._lock:
+                self._tapes = tuple(tape for tape in self._tapes if not tape.done.is_set())
+
+    def _look(self) -> None:
+        try:
+            stat = os.statvfs(self.folder if self.folder.exists() else self.folder.parent)
+        except OSError:
+            return  # the tape's own writes will say what is wrong
+        self.free_bytes = stat.f_bavail * stat.f_frsize
