@@ -17,7 +17,7 @@ from polybot.gateway.auth import ApiCredentials, Login
 from polybot.gateway.signer import Signer, parse_private_key
 from polybot.gateway.wallets import check_wallet, parse_wallet_type
 
-__all__ = ["Account", "check_live", "forget_secrets", "lent_account", "open_account"]
+__all__ = ["MIN_HIDDEN_CHARS", "Account", "check_live", "forget_secrets", "lent_account", "open_account"]
 
 MIN_HIDDEN_CHARS = 8  # the redactor masks nothing shorter
 Tell = Callable[[str], None]

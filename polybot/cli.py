@@ -4,11 +4,12 @@ Owns the grammar, one-line errors, exit codes and the uvloop runner.  Settings a
 checked (polybot.compose) before anything connects or is written.  Imports inside functions keep
 `--help` quick.  Called by polybot.__main__ and the console script; tests use `load_config`, `main`.
 
-Exit codes: 0 done, 1 failed, 2 wrong command line or setting, 3 no running daemon to talk to,
+Exit codes: 0 done, 1 failed, 2 wrong command line or setting, 3 no running daemon to talk to, 4 orders may be open,
 70 own state contradicts itself, 130 interrupted.
 """
 
 import asyncio
+import os
 import re
 import signal
 import sys
@@ -72,13 +73,24 @@ def entry_point() -> None:
     if words[:1] in ([], ["run"]):  # a daemon that is told to stop while it still loads has nothing to undo
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _stop_early)
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if words[:1] in ([], ["run"]):  # what is left is the interpreter's own end, in which a signal would hide the code
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def _stop_early(number: int, frame: FrameType | None) -> None:
     """Until the daemon listens itself."""
     sys.stderr.write("polybot: stopped before it began to trade\n")
     raise SystemExit(0)
+
+
+def _keep_code(code: int) -> None:
+    """The run is over and `code` its last word: a signal from now on ends the process with it, never with 0."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is _stop_early:
+            signal.signal(number, lambda *caught: os._exit(code))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -105,6 +117,8 @@ def main(argv: Sequence[str]) -> int:
         return _fail(error, EXIT_INVARIANT)
     except PolybotError as error:
         return _fail(error, EXIT_FAILED)
+    except OSError as error:  # a folder that cannot be written, a port in use
+        return _fail(f"{type(error).__name__}: {error}", EXIT_FAILED)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
 
@@ -127,7 +141,7 @@ def normalise(overrides: Sequence[str]) -> tuple[str, ...]:
     return (f"+interval={value}", *others)
 
 
-def _fail(error: Exception, code: int) -> int:
+def _fail(error: Exception | str, code: int) -> int:
     print(f"polybot: error: {error}", file=sys.stderr)
     return code
 
@@ -209,14 +223,15 @@ often used settings (all of them: --cfg job):
   venue.speed=30                embedded venue: 30 venue seconds per second
   venue.makers=slow             embedded venue: instant, lagged or slow quotes
   venue.seed=7                  embedded venue: same seed, same behaviour
-  telemetry.out_dir=logs        the only folder polybot writes to
+  telemetry.out_dir=logs        where logs and CSV files go
+  run.state_dir=state           where the money journal lives, and what the commands above look for a daemon in
 
 options:
   --cfg job [--resolve]         print the settings and stop
   --config-dir DIR              a folder with choices of your own (same layout as conf/)
   --help, --version
 
-environment: BANKROLL, MAX_EXPOSURE_FRAC, DAILY_LOSS_HALT, WEEKLY_LOSS_HALT.
+environment: BANKROLL, MAX_EXPOSURE_FRAC, DAILY_LOSS_HALT, WEEKLY_LOSS_HALT; keys: docs/OPERATIONS.md, Keys.
 exit codes: 0 done, 1 failed, 2 wrong command line or setting, 3 no running daemon, 4 orders may be open,
             70 internal contradiction, 130 interrupted."""
 
@@ -249,9 +264,16 @@ def _run(config: Config) -> int:
     from polybot.credentials.process import harden_process
 
     harden_process()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        code: int = runner.run(daemon.run(config))
+    async def run() -> int:
+        code = EXIT_FAILED
+        try:
+            code = await daemon.run(config)
+        finally:
+            _keep_code(code)
         return code
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(run())
 
 
 def _sim(config: Config) -> int:

@@ -251,6 +251,8 @@ class WindowCycle:
         if strike is not None:
             await self._verify(spec, index, strike)
         await self._wait_for_last_words(index, trader.config.engine.outcome_wait_s)
+        while trader.config.run.markets == 0 and self._has_open_orders(index):  # a fill may still come: it must count
+            await self._wait_for_last_words(index, trader.config.engine.outcome_wait_s)
         self._finish(spec, index)
 
     async def _wait_for_outcome(self, spec: MarketSpec) -> int | None:
@@ -276,6 +278,9 @@ class WindowCycle:
             await trader.reconcile()
             await self._clock.sleep(2.0)
         trader.notice("WARNING", f"{self._slug}: settled with trades not yet confirmed")
+
+    def _has_open_orders(self, index: int) -> bool:
+        return any(order.market == index and order.is_open for order in self._trader.engine.orders.values())
 
     async def _verify(self, spec: MarketSpec, index: int, strike: Strike) -> None:
         """Compare the strike we traded on with the venue's late figure."""

@@ -177,7 +177,11 @@ class EntryGate:
             self._told_mismatch = ""
 
     def on_user_connected(self) -> None:
-        """The user channel is subscribed (again): compare before anything is believed."""
+        """The user channel is subscribed (again): compare before anything is believed.
+
+        A comparison under way began when nobody listened: what happened since may be in neither.
+        """
+        self._gaps += 1
         self._user_connected = True
         self._spawn(self.reconcile())
 

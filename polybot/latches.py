@@ -114,6 +114,12 @@ class LossKeeper:
         if self._manual is None:
             self._manual = self._risk.halted_manual
 
+    def keep_manual(self) -> None:
+        """The operator halts: also while we are stopping this is no part of it, and stays."""
+        if self._manual is not None:
+            self._manual = True
+            self._seen = ()  # saved by the next note, whatever was seen before
+
     def flush(self) -> bool:
         """Save now what has changed; False when it could not be saved: entries close until a save succeeds."""
         store, state = self._store, self._state()

@@ -20,8 +20,12 @@ from polybot.journal.journal import Journal
 from polybot.journal.records import MONEY_KINDS, Intent, hide_owner
 from polybot.market.spec import MarketSpec
 
-__all__ = ["Recorder"]
+__all__ = ["LAG_MAX_S", "LATE_BEATS", "Recorder"]
 
+# A disk that takes nothing for so long (wall seconds) is hung; seen at so many beats in a row, because a process
+# that was stopped finds old records once, and the helper thread clears them at once.
+LAG_MAX_S = 10.0
+LATE_BEATS = 10
 FILL_MASK = 1 << int(EventKind.EV_FILL)
 MONEY_MASK = sum(1 << kind for kind in MONEY_KINDS)
 
@@ -35,6 +39,7 @@ class Recorder:
         self._journal = journal
         self._engine = engine
         self._on_problem = on_problem
+        self._late_beats = 0  # in a row, at which something waited too long for the disk
 
     @property
     def is_recording(self) -> bool:
@@ -94,21 +99,29 @@ class Recorder:
         """With every heartbeat: what may wait."""
         if self._journal is None or self.failed:
             return
-        self._try(self._journal.tend)
-        if not self.failed:
-            no_space = self._journal.writer.space_error
-            self._set_problem(f"no space for the journal: {no_space}" if no_space else "")
+        if not self._try(self._journal.tend):
+            return
+        writer = self._journal.writer
+        self._late_beats = self._late_beats + 1 if writer.lag_s() > LAG_MAX_S else 0
+        if writer.space_error:
+            self._set_problem(f"no space for the journal: {writer.space_error}")
+        elif self._late_beats >= LATE_BEATS:
+            self._set_problem(f"the disk has not taken the journal for {writer.lag_s():.0f} s")
+        else:
+            self._set_problem("")
 
     def note(self, text: str) -> None:
         """A line for people."""
         if self._journal is not None and not self.failed:
             self._try(self._journal.note, text)
 
-    def _try(self, write: Callable[..., None], *args: Any, **more: Any) -> None:
+    def _try(self, write: Callable[..., None], *args: Any, **more: Any) -> bool:
         try:
             write(*args, **more)
         except JournalError as error:
             self._fail(f"{error}")
+            return False
+        return True
 
     def _fail(self, why: str) -> None:
         if not self.failed:

@@ -19,14 +19,14 @@ from polybot.gateway.orders import OrderPlan
 from polybot.gateway.tracker import TrackedOrder
 from polybot.gateway.trades import Fill, TradeRecord
 from polybot.journal.booking import is_terminal
-from polybot.journal.records import MoneyEvent, TradeSeen
+from polybot.journal.records import HaltKind, MoneyEvent, TradeSeen
 from polybot.journal.recovery import RecoveredMarket, RecoveredOrder, RecoveredState
 from polybot.market.spec import MarketSpec
 
 if TYPE_CHECKING:
     from polybot.trader import Trader
 
-__all__ = ["restore", "restored_words"]
+__all__ = ["check_sound", "restore", "restored_words"]
 
 # Numbers the last process may have given to orders that never reached the journal: refused here, or died before.
 SEQ_GAP = 100
@@ -44,9 +44,23 @@ def restore(trader: "Trader", state: RecoveredState) -> list[RecoveredMarket]:
         else:
             _restore_market(trader, market)
             traded.append(market)
-    while trader.engine.alerts:
-        trader.engine.alerts.pop()  # they were told when it happened
+    if not trader.engine.account.broken:
+        trader.engine.alerts.clear()  # they were told when it happened
     return sorted(traded, key=lambda market: market.opened.spec.start_ns)
+
+
+def check_sound(trader: "Trader", state: RecoveredState) -> None:
+    """After results and halts were put back: halt when what the journal tells does not add up in the engine.
+
+    What it found is left in the engine's alerts, which are told.  A halt that the operator lifts with this start
+    is not set again: it was set for this when it happened.
+    """
+    broken = trader.engine.account.broken
+    if broken and not (trader.config.run.resume and HaltKind.MANUAL in state.latches):
+        text = f"the books restored from the journal do not add up ({broken} times)"
+        trader.notice("ERROR", f"{text}; halted until resumed")
+        trader.losses.explain(text, "polybot")
+        trader.engine.risk.halt()
 
 
 def restored_words(state: RecoveredState) -> str:

@@ -189,6 +189,7 @@ class Trader:
         if state.session is not None:
             self.notice("INFO" if state.is_clean else "WARNING", recovering.restored_words(state))
         self.losses.restore(resume=self.config.run.resume)
+        recovering.check_sound(self, state)
 
     def _make_feeds(self) -> None:
         config = self.config
@@ -389,10 +390,20 @@ class Trader:
 
     async def _warm_up(self) -> None:
         """Fill the estimators from the exchange's recent past; without it they warm up live."""
+        assert self._group is not None
         venue = self.config.venue
-        events = await self.spot_feed.warm_start(
-            self.wires.http, venue.spot_rest_urls, self.clock.now_ns(), timeout_s=venue.request_timeout_s
+        asked = self._group.create_task(
+            self.spot_feed.warm_start(
+                self.wires.http, venue.spot_rest_urls, self.clock.now_ns(), timeout_s=venue.request_timeout_s
+            )
         )
+        stopped = self._group.create_task(self._wait_stopped())
+        await asyncio.wait((asked, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not asked.done():  # a stop does not wait for hosts that do not answer
+            asked.cancel()
+            return
+        events = asked.result()
         if len(events):
             self.feed_events(events)
         else:
@@ -404,7 +415,12 @@ class Trader:
     async def _wind_down(self) -> None:
         """No new orders; cancel what rests; wait for ends within the limit; say so when they are unknown."""
         self.losses.freeze_manual()
-        self.tell(EventKind.EV_OPERATOR, i=OperatorCode.OP_HALT)
+        self._stopping.set()  # from here on nothing resumes
+        try:
+            self.tell(EventKind.EV_OPERATOR, i=OperatorCode.OP_HALT)
+            self._close_entries(True)  # also for the sales of a flatten
+        except Exception as error:  # the guard of the stop: a broken pump must not keep what rests at the venue
+            self.notice("ERROR", f"the engine could not be halted: {type(error).__name__}: {error}")
         if not self.gateway.open_order_seqs():
             crashpoints.reach("mid_stop")
             return
@@ -417,7 +433,7 @@ class Trader:
                     await self.clock.sleep(0.1)
         except (VenueError, TimeoutError) as error:
             self.summary.orders_may_be_open = True
-            self.notice("ERROR", f"ORDERS MAY BE OPEN: {error or 'no final word in time'}")
+            self.notice("ERROR", f"ORDERS MAY BE OPEN: {str(error) or 'no final word in time'}")
 
     # -- windows ----------------------------------------------------------------------------------------------
 
@@ -503,7 +519,7 @@ class Trader:
             self._teller.freshness(now_ns)
 
     def _close_entries(self, is_closed: bool) -> None:
-        self.tell(EventKind.EV_VENUE, i=int(is_closed))
+        self.tell(EventKind.EV_VENUE, i=int(is_closed or self.stopping))
 
     async def _tell_seconds(self) -> None:
         while True:

@@ -119,7 +119,7 @@ def test_a_damaged_journal_refuses_the_start_says_where_and_what_to_do_and_stays
     whole = path.read_bytes()
     path.write_bytes(whole[:1_000] + bytes([whole[1_000] ^ 1]) + whole[1_001:])
     before = path.read_bytes()
-    with pytest.raises(StateDamaged, match="by hand, then start with the damage accepted") as refused:
+    with pytest.raises(StateDamaged, match="by hand, then start once with run.accept_damage=true") as refused:
         open_journal(tmp_path)
     assert str(path) in str(refused.value)
     assert path.read_bytes() == before

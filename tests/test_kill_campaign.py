@@ -29,7 +29,7 @@ FIRST = ("mid_rotate", "mid_settle")  # at that midnight, and soon after it
 
 
 def judge(starts, capsys):
-    """Ready in time; the wall's figures, which are those of a busy machine too, are shown."""
+    """Ready in time on a core of the usual speed; the wall's figures, a busy machine's too, are shown."""
     with capsys.disabled():
         sys.stdout.write(f"\nkill campaign: {start_words(starts)}\n")
     assert all(start.judged_s <= READY_S for start in starts), start_words(starts)
@@ -64,12 +64,22 @@ def test_forty_kills_at_random_instants_leave_books_that_agree_and_the_same_wind
         if not any("SETTLED" in one.text() for one in it.started):
             daemon.wait_for("SETTLED", 240.0)
         daemon.signal(signal.SIGTERM)
-        code, _ = daemon.end(20.0)
-        assert (code, it.compare()) == (0, ""), daemon.text()[-3000:]
+        check_end(it, daemon)
     lives = sorted(len(numbers) for numbers in traded.values())
     assert lives[-1] >= 5, lives  # one window was traded on by so many processes after another
     assert sum(lives) >= KILLS // 3
     judge(starts, capsys)
+
+
+def check_end(it, daemon):
+    """After the last stop: three books that agree, nothing open at the venue, and no word too good.
+
+    An intent whose process died before it was sent stays unknown until its window is over: nobody can say more of it.
+    """
+    code, _ = daemon.end(20.0)
+    assert it.compare() == "", daemon.text()[-3000:]
+    assert open_orders(it.venue.rows(), it.account) == []
+    assert code == (4 if it.left_unknown() else 0), daemon.text()[-3000:]
 
 
 def die_at(it, place, starts):
@@ -107,6 +117,5 @@ def test_a_death_at_every_named_place_leaves_books_that_agree(tmp_path, capsys):
         starts.append(last.is_ready())
         last.wait_for(r" DISPATCHED", 120.0)
         last.signal(signal.SIGTERM)
-        code, _ = last.end(20.0)
-        assert (code, it.compare()) == (0, ""), last.text()[-3000:]
+        check_end(it, last)
     judge(starts, capsys)

@@ -32,7 +32,7 @@ LAYERS = (
 # Third-party libraries and the only modules that may import them.
 OWNERS = {
     "Cython": r"polybot\._fast\..*",
-    "aiohttp": r"polybot\.(gateway\.http|sim\..*|telemetry\.dashboard.*)",
+    "aiohttp": r"polybot\.(sim\..*|telemetry\.dashboard.*)",
     "coincurve": r"polybot\.(gateway\.signer|sim\..*)",
     "cpython": r"polybot\._fast\..*",
     "cython": r"polybot\._fast\..*",

@@ -15,7 +15,7 @@ from polybot.gateway.orders import OrderPlan
 from polybot.gateway.tracker import TrackedOrder
 from polybot.journal.reader import read_journal
 from polybot.journal.records import Intent, MoneyEvent
-from polybot.recording import Recorder
+from polybot.recording import LAG_MAX_S, LATE_BEATS, Recorder
 from polybot.sim.ledger import read_ledger
 
 ENGINE = SimpleNamespace(
@@ -126,6 +126,21 @@ def test_a_full_disk_closes_entries_until_there_is_space_and_what_is_open_is_sti
     kept.journal.close()
     told = [item.record for item in read_journal(kept.journal.folder) if isinstance(item.record, MoneyEvent)]
     assert len(told) == 1
+
+
+def test_a_disk_that_hangs_stops_orders_until_it_takes_records_again(tmp_path, monkeypatch):
+    kept = Kept(tmp_path)
+    monkeypatch.setattr(kept.journal.writer, "lag_s", lambda: LAG_MAX_S + 1.0)
+    for _ in range(LATE_BEATS - 1):
+        kept.recorder.tend()
+    assert kept.recorder.problem == ""  # a process that was stopped finds such an age for a moment
+    kept.recorder.tend()
+    assert "the disk has not taken the journal for 11 s" in kept.recorder.problem
+    assert len(kept.problems) == 1
+    monkeypatch.setattr(kept.journal.writer, "lag_s", lambda: 0.0)
+    kept.recorder.tend()
+    assert kept.recorder.problem == ""
+    kept.journal.close()
 
 
 def test_without_a_journal_everything_is_allowed():

@@ -44,6 +44,9 @@ def run(config: Config, verb: str) -> int:
 
 def _status(line: "_Line", settings: ControlConfig) -> int:
     facts = line.ask("status")
+    if not facts["ok"]:
+        _complain(facts.get("error", "refused"))
+        return EXIT_FAILED
     if settings.json:
         _print(json.dumps({key: value for key, value in facts.items() if key != "ok"}))
     else:

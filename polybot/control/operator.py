@@ -85,6 +85,7 @@ class Operator:
         """Set the manual halt and have it kept before anybody is told that it is on."""
         self._manual = (by, reason)
         self._trader.losses.explain(reason, by)
+        self._trader.losses.keep_manual()
         self._trader.tell(EventKind.EV_OPERATOR, i=code)
         self._trader.losses.note()
         word = {OperatorCode.OP_FLATTEN: "flatten"}.get(code, "halt")

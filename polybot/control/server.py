@@ -28,6 +28,8 @@ SOCKET_MODE = 0o600
 PEER_CREDENTIALS = struct.Struct("3i")
 # Answers a client may leave unread before it is let go.
 MAX_UNREAD_BYTES = 1 << 20
+# Requests read in one go; a client that sends more without a breath is let go.
+MAX_AT_ONCE = 64
 PROBE_S = 0.2  # wall; is anybody behind a socket file that is already there?
 ROOT_UID = 0
 
@@ -165,12 +167,18 @@ class _Client(asyncio.Protocol):
             return
         self._wait()
         self._unread += data
-        while self._transport is not None and b"\n" in self._unread:
+        for _ in range(MAX_AT_ONCE):
+            if self._transport is None or b"\n" not in self._unread:
+                break
             line, _, self._unread = self._unread.partition(b"\n")
             if len(line) > self._server.settings.request_bytes:
                 self._unread = line
                 break
             self._write(self._server.answer(line, self._uid))
+        else:
+            if b"\n" in self._unread:  # a flood, each line of which would cost the loop a moment
+                self._unread = b""
+                self._let_go()
         if len(self._unread) > self._server.settings.request_bytes:
             self._unread = b""
             self._write(self._server.refuse_long())

@@ -449,8 +449,10 @@ class ClobGateway:
     async def cancel_all(self) -> int:
         """Cancel every order of the account and return how many the venue canceled.
 
-        Raises VenueUnavailable when there was no usable answer: orders may be open.
+        Raises VenueUnavailable when there was no usable answer, or no login yet: orders may be open.
         """
+        if self._rest.auth is None:
+            raise VenueUnavailable("cancel-all: not logged in, orders of an earlier run may be open")
         return len(await self._canceler.cancel_all())
 
     async def cancel_strangers(self, order_ids: tuple[str, ...]) -> bool:
@@ -476,13 +478,15 @@ class ClobGateway:
         hangs = self._health.hangs
         markets = {market.spec.condition_id: market.spec for market in self._markets.values()}
         report = await self._reconciler.compare(markets)
-        if report.ours_to_cancel and self._settings.strangers == "cancel":
-            answer = await self._canceler.cancel_ids(report.ours_to_cancel)
+        unwanted = report.revenants + (report.ours_to_cancel if self._settings.strangers == "cancel" else ())
+        if unwanted:
+            answer = await self._canceler.cancel_ids(unwanted)
             if answer is None:
-                raise VenueError("orders that are not ours could not be canceled")
+                raise VenueError("open orders that are not ours, or had ended, could not be canceled")
             again = await self._reconciler.compare(markets)
             problems = tuple(dict.fromkeys(report.problems + again.problems))
-            report = replace(again, canceled_strangers=answer.canceled, problems=problems)
+            strangers = tuple(key for key in answer.canceled if key not in report.revenants)
+            report = replace(again, canceled_strangers=strangers, problems=problems)
         for order in self._tracker:
             self._follow(order)
         self._health.compared(hangs)
@@ -491,8 +495,13 @@ class ClobGateway:
     # -- loops ------------------------------------------------------------------------------------------
 
     def on_beat(self) -> None:
-        """The daemon's timer beat; one that comes far too late blocks entries until a comparison succeeded."""
+        """The daemon's timer beat; one that comes far too late blocks entries until a comparison succeeded.
+
+        Whatever may rest is held by the dead-man switch, also an order the venue had refused and shows alive.
+        """
         self._health.on_beat()
+        if self._health.started and self._may_rest():
+            self._health.hold_switch(self._may_rest)
 
     def _may_rest(self) -> bool:
         return any(not order.is_taker for order in self._tracker.open_orders())

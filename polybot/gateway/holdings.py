@@ -58,7 +58,7 @@ class Holdings:
         self._told_flow = 0  # what our fills had moved when that was told
         self._told_span = Span(0, 0)  # what was in flight then
         # Orders whose story is over, summed up: nobody has to read them again.
-        self._finished: set[str] = set()
+        self._finished: dict[str, tuple[int, int]] = {}  # by order id: its cash and its filled micro-shares
         self._finished_flow = 0
         self._finished_held: dict[str, int] = {}  # by token
 
@@ -87,21 +87,28 @@ class Holdings:
         self._told_cash = told_cash
 
     def _sum_up_finished(self) -> list[TrackedOrder]:
-        """Add up the orders that are over; returns the others."""
+        """Add up the orders that are over; returns the others, also such as came back (revived, filled late)."""
         live: list[TrackedOrder] = []
-        known: set[str] = set()
+        known: dict[str, tuple[int, int]] = {}
         for order in self._tracker:
-            if order.order_id in self._finished:
-                known.add(order.order_id)
-            elif order.is_settled and all(status == CONFIRMED for status, _ in self._fills(order)):
-                known.add(order.order_id)
-                self._finished_flow += self._flow(order)
-                held = self._finished_held.get(order.token_id, 0)
-                self._finished_held[order.token_id] = held + _sign(order) * order.filled_ushares
+            summed = self._finished.get(order.order_id)
+            if summed is not None and order.is_settled and summed[1] == order.filled_ushares:
+                known[order.order_id] = summed
+                continue
+            if summed is not None:
+                self._add_finished(order, -summed[0], -summed[1])
+            if order.is_settled and all(status == CONFIRMED for status, _ in self._fills(order)):
+                known[order.order_id] = self._flow(order), order.filled_ushares
+                self._add_finished(order, *known[order.order_id])
             else:
                 live.append(order)
         self._finished = known
         return live
+
+    def _add_finished(self, order: TrackedOrder, flow: int, ushares: int) -> None:
+        self._finished_flow += flow
+        held = self._finished_held.get(order.token_id, 0)
+        self._finished_held[order.token_id] = held + _sign(order) * ushares
 
     def _check_shares(self, told: Mapping[str, int], live: list[TrackedOrder]) -> tuple[str, ...]:
         problems = []

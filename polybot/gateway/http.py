@@ -3,7 +3,7 @@
 Owns the pools, timeouts and what may be repeated.  Each method of a host has connections of its own, so that a cancel
 (DELETE) never waits behind a place (POST) or a read.  No redirects, no proxies, no environment: an answer is complete
 or VenueUnavailable is raised, which says nothing about what the venue did; NotSent when not one byte had left.  A
-POST is never repeated; a read or a cancel once, when a kept connection turns out to be closed already.
+POST is never repeated; a read or a cancel is, when a kept connection turns out to be closed (at most once for each).
 Messages carry method and path only (never headers, query or body).
 Called by the daemon, which hands it to gateway and market.
 """
@@ -27,6 +27,7 @@ LANES = ("POST", "DELETE", "GET")
 # Bytes not acknowledged for so long (ms): the connection is half open, and an error beats a timeout.
 UNACKNOWLEDGED_MS = 3_000
 PORTS = {"http": 80, "https": 443}
+PLAIN_ANSWER = b"Accept: */*\r\nAccept-Encoding: identity\r\nUser-Agent: polybot\r\n\r\n"
 
 
 class _Lane:
@@ -40,6 +41,7 @@ class _Lane:
         self._idle: list[Wire] = []
         self._count = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._is_closed = False
         self.opened = 0
 
     async def acquire(self) -> Wire:
@@ -76,11 +78,18 @@ class _Lane:
         self.opened += 1
         sock = wire.transport_socket()
         if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+            except OSError:  # gone already
+                self._drop(wire)
+                self._next_turn()
+                raise
         return wire
 
     def release(self, wire: Wire) -> None:
         """Take a connection back, or count it gone."""
+        if self._is_closed:
+            wire.close()
         if wire.is_free:
             wire.idle_since = asyncio.get_running_loop().time()
             self._idle.append(wire)
@@ -100,7 +109,8 @@ class _Lane:
                 return
 
     def close(self) -> None:
-        """Close what nobody uses."""
+        """Close what nobody uses now, and later whatever comes back."""
+        self._is_closed = True
         for wire in self._idle:
             wire.close()
         self._idle.clear()
@@ -143,7 +153,10 @@ class LaneClient:
         timeout_s: float = 5.0,
         before_write: BeforeWrite | None = None,
     ) -> HttpResponse:
-        """Send one request; timeout_s in wall seconds covers waiting for a connection to the last byte."""
+        """Send one request; timeout_s in wall seconds covers waiting for a connection to the last byte.
+
+        Raises NotSent for an address or a header that cannot stand in a request.
+        """
         lane = self._lane(method, url)
         payload = _fields(headers or {}, body)
         return await self._exchange(lane, method, url, payload, timeout_s=timeout_s, before_write=before_write)
@@ -188,16 +201,17 @@ class LaneClient:
 
     def _lane(self, method: str, url: str) -> _Lane:
         """Connections for this method to the host of url; raises NotSent when it is no address."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port or PORTS.get(parts.scheme, 0)
+        except ValueError:
+            raise NotSent(f"{method}: not an address") from None
+        is_plain = _is_word(parts.netloc + parts.path + parts.query) and "@" not in parts.netloc
+        if not is_plain or not host or parts.scheme not in PORTS:
+            raise NotSent(f"{method} {parts.path}: not an address")
         origin = f"{parts.scheme}://{parts.netloc}"
         lane = self._lanes.get((origin, method))
         if lane is None:
-            try:
-                host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
-            except ValueError:
-                host, port = None, None
-            if not host or port is None:
-                raise NotSent(f"{method} {parts.path}: not an address")
             if parts.scheme == "https" and self._context is None:
                 self._context = ssl.create_default_context()
             context = self._context if parts.scheme == "https" else None
@@ -208,7 +222,15 @@ class LaneClient:
 
 def _fields(headers: Mapping[str, str], body: bytes | None) -> bytes:
     """Header fields, the empty line and the body."""
+    for name, value in headers.items():
+        if not (_is_word(name) and ":" not in name and value.isascii() and value.isprintable()):
+            raise NotSent("a header that cannot be sent")  # its value may be a secret
     lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
     if body is not None:
         lines.append(f"Content-Length: {len(body)}\r\n")
-    return "".join(lines).encode("latin-1") + b"Accept: */*\r\nUser-Agent: polybot\r\n\r\n" + (body or b"")
+    return "".join(lines).encode("latin-1") + PLAIN_ANSWER + (body or b"")
+
+
+def _is_word(text: str) -> bool:
+    """Can it stand in a request line: printable ASCII without a blank?"""
+    return text.isascii() and text.isprintable() and " " not in text

@@ -87,7 +87,7 @@ class Poster:
 
         def check() -> None:
             nonlocal refusal
-            refusal = self.why_not_now(order.order_seq, decided_ns)
+            refusal = RejectReason.WITHDRAWN if order.cancel_wanted else self.why_not_now(order.order_seq, decided_ns)
             if refusal is not RejectReason.NONE:
                 raise NotSent(refusal.name)
             self._unanswered[order.order_seq] = self._clock.mono_ns()

@@ -37,6 +37,7 @@ class RejectReason(IntEnum):
     STALE_DECISION = 120  # decided too long ago when it could have been written
     NO_CONNECTION = 121  # no connection to the venue: not one byte was written
     CLOCK = 122  # our clock and the venue's are too far apart
+    WITHDRAWN = 123  # cancelled, or everything was, before its first byte was written
     # refused by the venue
     VENUE_OTHER = 200
     INVALID_PAYLOAD = 201

@@ -2,7 +2,8 @@
 
 Owns what a comparison needs and when it may be believed: every page of every list, or VenueError and nothing is
 applied.  Orders we hold for open that the venue does not list are only marked missing: not listed is not
-canceled, the resolver looks them up.  Open orders at the venue that are not ours are strangers; trades of this
+canceled, the resolver looks them up.  Orders of ours that had ended and are listed open are revenants, to be
+canceled.  Open orders at the venue that are not ours are strangers; trades of this
 account that no order of ours made, and money or shares our fills do not explain, are problems: as long as there
 is one, no new order may leave (the daemon sees to that).
 Called by gateway.clob (start, after each user connect, every 30 s, after a hang or a lost heartbeat).
@@ -34,6 +35,7 @@ class ReconcileReport:
     balance_micro_usd: int
     ours_to_cancel: tuple[str, ...] = ()  # of the strangers, those in markets we trade
     canceled_strangers: tuple[str, ...] = ()
+    revenants: tuple[str, ...] = ()  # ids of our own orders that had ended for us and are listed open
     problems: tuple[str, ...] = ()  # what else of this account we cannot explain, in words
 
 
@@ -83,7 +85,7 @@ class Reconciler:
         A difference is looked at twice: a fill in the middle of the questions makes one that is none.
         """
         report = await self._pass(markets)
-        if report.problems:
+        if report.problems:  # each revenant is one
             report = await self._pass(markets)
         self._holdings.believe(report.balance_micro_usd)
         out = EventBuffer(1)
@@ -93,6 +95,7 @@ class Reconciler:
 
     async def _pass(self, markets: Mapping[str, MarketSpec]) -> ReconcileReport:
         asked_ns = self._clock.now_ns()
+        ended = {order.order_id for order in self._tracker if order.is_terminal}
         listed = await self.list_open()
         wanted = {order.condition_id for order in self._tracker.open_orders()}.union(markets)
         trades = {condition: await self._resolver.fetch_trades(condition) for condition in sorted(wanted)}
@@ -109,12 +112,15 @@ class Reconciler:
         missing = self._mark_missing({str(row.get("id", "")).lower() for row in listed}, asked_ns)
         problems = self._foreign_trades(part for key, part in trades.items() if key in markets)
         problems += self._holdings.check(balance, shares, self._clock.now_ns())
+        revenants = self._find_revenants(listed, ended)
+        problems += tuple(f"order {order_id[:18]} had ended here and is open at the venue" for order_id in revenants)
         return ReconcileReport(
             open_orders=len(listed),
             strangers=tuple(strangers),
             missing=missing,
             balance_micro_usd=balance,
             ours_to_cancel=tuple(key for key, condition in strangers.items() if condition in markets),
+            revenants=revenants,
             problems=problems,
         )
 
@@ -136,6 +142,15 @@ class Reconciler:
                 self._emit(out)
         return strangers
 
+    def _find_revenants(self, listed: list[dict[str, Any]], ended: set[str]) -> tuple[str, ...]:
+        """Ids of our orders that had ended before the list was asked for, still have, and are listed alive."""
+        alive = (str(row.get("id", "")).lower() for row in listed if _is_alive(row))
+        return tuple(
+            order_id
+            for order_id in dict.fromkeys(alive)
+            if order_id in ended and (order := self._tracker.by_id(order_id)) is not None and order.is_terminal
+        )
+
     def _foreign_trades(self, lists: Iterable[list[dict[str, Any]]]) -> tuple[str, ...]:
         """Name trades of this wallet in markets we trade which no order of ours made."""
         foreign: dict[str, None] = {}
@@ -156,3 +171,7 @@ class Reconciler:
                 order.missing = True
                 missing += 1
         return missing
+
+
+def _is_alive(row: Mapping[str, object]) -> bool:
+    return str(row.get("status", "")).upper().removeprefix("ORDER_STATUS_").startswith(("LIVE", "DELAYED"))

@@ -124,6 +124,8 @@ class ClobRest:
             following = page.get("next_cursor") if isinstance(page, dict) else None
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
                 raise VenueError(f"GET {path}: a page without a list")
+            if page.get("count") not in (None, len(rows)):
+                raise VenueError(f"GET {path}: a page of {len(rows)} rows tells {str(page['count'])[:20]}")
             items.extend(rows)
             if following == END_CURSOR:
                 return items

@@ -49,6 +49,7 @@ _STATUS_PREFIXES = (
 _KEY_MASK = (1 << 52) - 1  # exact in the double that carries it
 _MAX_LEGS = 1_000
 _MS_FROM = 10**11  # a stamp below is in seconds
+_END_NS = 1 << 63  # what an event can carry
 NS_PER_MS = 1_000_000
 
 
@@ -250,7 +251,8 @@ def _stamp_ns(value: object) -> int:
         stamp = int(str(value))
     except ValueError:
         return 0
-    return stamp * NS_PER_MS if stamp >= _MS_FROM else stamp * 1_000 * NS_PER_MS
+    stamp_ns = stamp * NS_PER_MS if stamp >= _MS_FROM else stamp * 1_000 * NS_PER_MS
+    return stamp_ns if 0 <= stamp_ns < _END_NS else 0  # a time that cannot be: the fill counts all the same
 
 
 def _total(fills: tuple[Fill, ...]) -> int:

@@ -20,6 +20,9 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 32 * 1024 * 1024
 HEAD_END = b"\r\n\r\n"
 NO_BODY = (204, 304)
+SWITCHING = 101  # nobody asked for another protocol
+MAX_LENGTH_DIGITS = 9
+HEX_DIGITS = b"0123456789abcdefABCDEF"
 
 
 class BrokenAnswer(ValueError):
@@ -46,9 +49,10 @@ class Wire(asyncio.Protocol):
 
         When it is cancelled or fails the connection is closed: a late answer must not be read as the next one.
         """
-        transport = self._transport
-        assert transport is not None, "not connected"
         assert self._waiter is None, "one request at a time"
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("closed before the request was written")
         waiter = self._waiter = asyncio.get_running_loop().create_future()
         self._answer = _Answer()
         self.exchanges += 1
@@ -146,7 +150,7 @@ class _Answer:
         lines = self._buffer[:end].decode("latin-1").split("\r\n")
         del self._buffer[: end + len(HEAD_END)]
         status = _read_status(lines[0])
-        if 100 <= status < 200:  # only a foretaste; the answer follows
+        if status < 200:  # only a foretaste; the answer follows
             return True
         self._headers = _read_fields(lines[1:])
         self._status = status
@@ -165,7 +169,8 @@ class _Answer:
                 raise BrokenAnswer("unclear framing")
             self._is_chunked = True
         elif length is not None:
-            if not (length.isascii() and length.isdigit()) or int(length) > MAX_BODY_BYTES:
+            is_number = length.isascii() and length.isdigit() and len(length) <= MAX_LENGTH_DIGITS
+            if not is_number or int(length) > MAX_BODY_BYTES:
                 raise BrokenAnswer("unclear length")
             self._left = int(length)
         else:
@@ -215,8 +220,9 @@ class _Answer:
 def _read_status(line: str) -> int:
     """Status of `HTTP/1.1 200 OK`."""
     version, _, rest = line.partition(" ")
-    code = rest[:3]
-    if version not in ("HTTP/1.1", "HTTP/1.0") or not (code.isascii() and code.isdigit()):
+    code = rest.partition(" ")[0]
+    is_number = len(code) == 3 and code.isascii() and code.isdigit()
+    if version not in ("HTTP/1.1", "HTTP/1.0") or not is_number or code < "100" or int(code) == SWITCHING:
         raise BrokenAnswer("not an HTTP answer")
     return int(code)
 
@@ -235,10 +241,9 @@ def _read_fields(lines: list[str]) -> dict[str, str]:
 
 def _read_size(line: bytes) -> int:
     digits = line.partition(b";")[0].strip()
-    try:
-        size = int(digits, 16)
-    except ValueError:
-        raise BrokenAnswer("not a chunk") from None
-    if not 0 <= size <= MAX_BODY_BYTES or not digits[:1].isalnum():
+    if not digits or digits.strip(HEX_DIGITS):  # int() alone takes 0x5, 1_0 and +5
+        raise BrokenAnswer("not a chunk")
+    size = int(digits, 16)
+    if size > MAX_BODY_BYTES:
         raise BrokenAnswer("not a chunk")
     return size

@@ -359,7 +359,7 @@ def _start_from(
     finding = found.finding
     if finding is not None and not finding.damage.is_torn and not accept_damage:
         raise StateDamaged(
-            f"{finding.text()}. Compare with the venue by hand, then start with the damage accepted"
+            f"{finding.text()}. Compare with the venue by hand, then start once with run.accept_damage=true"
         )
     segments = list_segments(folder)
     for number, path in segments:

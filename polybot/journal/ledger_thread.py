@@ -83,7 +83,7 @@ class LedgerThread:
             finally:
                 follower.close()
                 ledger.close()
-        except (OSError, sqlite3.Error, StateDamaged, ValueError) as error:
+        except Exception as error:  # the guard of the thread: a ledger must not stay behind unsaid
             self._tell(f"the ledger is behind: {type(error).__name__}: {error}")
             return False
 

@@ -219,7 +219,7 @@ class JournalWriter:
                 self._beat()
                 if stopping and not self.failed:
                     self._segment.seal()
-            except OSError as error:
+            except Exception as error:  # the guard of the thread: records that nobody syncs must not be accepted
                 self._fail(f"sync failed: {error}")
             with self._news:
                 self._news.notify_all()

@@ -26,7 +26,7 @@ from typing import IO, Any
 from polybot.clock import SystemClock, wall_clock
 from polybot.config import Config, VenueConfig
 from polybot.config_schema import to_mapping
-from polybot.errors import ConfigError, VenueError
+from polybot.errors import ConfigError, VenueError, VenueUnavailable
 from polybot.sim.opening import new_session_id, opening
 from polybot.transport import HttpClient
 
@@ -152,7 +152,13 @@ async def fetch_info(http: HttpClient, sim_url: str, *, account: str = "main", a
     `address` opens an account for a key of the caller's own, which stays with the caller.
     """
     query = f"address={address}" if address else f"account={account}"
-    answer = await http.request("GET", f"{sim_url.rstrip('/')}/info?{query}")
+    try:
+        answer = await http.request("GET", f"{sim_url.rstrip('/')}/info?{query}")
+    except VenueUnavailable as error:
+        raise VenueError(
+            f"no embedded venue answers at venue.attach={sim_url} ({error}): start one with `python -m polybot sim` "
+            "and give the address it prints, http://HOST:PORT"
+        ) from None
     if answer.status != 200:
         raise VenueError(f"{sim_url} is no embedded venue: status {answer.status}")
     try:

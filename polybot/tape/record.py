@@ -155,8 +155,9 @@ async def _record(config: Config, clock: Clock, http: HttpClient, login: Login |
         sys.stderr.write(f"polybot: stopped: {first_text(errors)}\n")
         code = code or EXIT_FAILED
     finally:
+        is_sound = packer.is_alive
         await asyncio.to_thread(packer.stop)
-        screen.report()
+        screen.report(is_last=is_sound)
         screen.close()
     return code or (EXIT_FAILED if session.failed and not session.is_stopping else EXIT_OK)
 

@@ -35,9 +35,9 @@ class Screen:
         self._out.write(f"{level.lower()}: {text}\n")
         self._out.flush()
 
-    def report(self) -> None:
-        """Draw the block anew; plain lines where it cannot be redrawn."""
-        lines = self.lines()
+    def report(self, *, is_last: bool = False) -> None:
+        """Draw the block anew; plain lines where it cannot be redrawn.  `is_last`: the packer was told to end."""
+        lines = self.lines(is_last=is_last)
         self._erase()
         self._out.write("".join(f"{line}\n" for line in lines))
         self._out.flush()
@@ -47,14 +47,15 @@ class Screen:
         """The last report stays."""
         self._drawn = 0
 
-    def lines(self) -> Sequence[str]:
+    def lines(self, *, is_last: bool = False) -> Sequence[str]:
         """Rates since the last call: wall seconds."""
         session, now_ns = self._session, self._mono_ns()
         seconds = max(1e-9, (now_ns - self._before_ns) / 1e9)
         self._before_ns = now_ns
         shared = " | ".join(self._rate(tap.name, tap.frames, tap.bytes, seconds) for tap in session.taps)
         gaps = sum(tap.gaps for tap in session.taps)
-        lines = [f"record: {shared} | gaps {gaps} | done {session.recorded} | failed {session.failed} | {self._disk()}"]
+        done = f"done {session.recorded} | failed {session.failed}"
+        lines = [f"record: {shared} | gaps {gaps} | {done} | {self._disk(is_last)}"]
         for window in tuple(session.windows):
             tape, tap = window.tape, window.tap
             if tape is None:
@@ -75,9 +76,9 @@ class Screen:
         self._before[name] = frames, size
         return f"{name} {(frames - before[0]) / seconds:.0f}/s {(size - before[1]) / seconds / KB:.1f} kB/s"
 
-    def _disk(self) -> str:
+    def _disk(self, is_last: bool) -> str:
         free = self._session.packer.free_bytes
-        alive = "" if self._session.packer.is_alive else " | THE PACKER'S THREAD ENDED, NOTHING IS WRITTEN"
+        alive = "" if is_last or self._session.packer.is_alive else " | THE PACKER'S THREAD ENDED, NOTHING IS WRITTEN"
         return f"free {free / GB:.1f} GB{alive}"
 
     def _erase(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TextIO
 
-from polybot.account import Account, lent_account, open_account
+from polybot.account import MIN_HIDDEN_CHARS, Account, lent_account, open_account
 from polybot.clock import Clock, wall_clock
 from polybot.config import Config, GatewayConfig, VenueConfig
 from polybot.credentials.account import how_to_give
@@ -91,7 +91,10 @@ async def _open_desk(config: Config, http: HttpClient, redactor: Redactor) -> _D
     """Find account and venue; raises ConfigError when one of them is not given."""
     venue, secrets = config.venue, Secrets(os.environ)
     relayer_key = secrets.read("the relayer's API key", config.wallet.relayer_key_env) or ""
+    if len(relayer_key) >= MIN_HIDDEN_CHARS:  # from a file nobody else tells it
+        redactor.register(relayer_key)
     account = open_account(venue, redactor.register)
+    secrets.forget()  # the relayer's key, whatever its variable is called
     if venue.name != "sim":
         if account is None:
             raise ConfigError(f"wallet needs the private key: {how_to_give(venue)}")

@@ -202,7 +202,8 @@ class FakeClob:
         start = int(base64.b64decode(request.query.get("next_cursor", "MA==")))
         rest = start + self.page_size
         cursor = "LTE=" if rest >= len(rows) else base64.b64encode(str(rest).encode()).decode()
-        return answer(200, {"data": rows[start:rest], "next_cursor": cursor, "limit": 2, "count": len(rows)})
+        part = rows[start:rest]
+        return answer(200, {"data": part, "next_cursor": cursor, "limit": 2, "count": len(part)})
 
 
 def run_virtual(scenario: Callable[["Bench"], Coroutine[Any, Any, None]], **changes: Any) -> None:

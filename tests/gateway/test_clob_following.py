@@ -116,6 +116,7 @@ def test_cancel_waits_for_the_answer_and_ends_with_the_matched_amount() -> None:
     async def scenario(bench: Bench) -> None:
         await bench.start()
         bench.gateway.execute(command(order_type=GTC))
+        await bench.clock.sleep(0.01)  # written, not answered
         bench.gateway.execute(command(CANCEL))
         bench.http.orders[bench.id_of(1)] = bench.order_row(status="CANCELED", matched="4")
         bench.http.trades = [bench.trade_row(size="4")]
@@ -208,6 +209,7 @@ def test_order_in_flight_during_cancel_all_is_canceled_once_it_is_answered() -> 
     async def scenario(bench: Bench) -> None:
         await bench.start()
         bench.gateway.execute(command(order_type=GTC))
+        await bench.clock.sleep(0.01)  # written, not answered
         bench.http.script("DELETE", "/cancel-all", answer(200, {"canceled": [], "not_canceled": {}}))
         assert await bench.gateway.cancel_all() == 0
         await bench.clock.sleep(2)
@@ -359,6 +361,7 @@ def test_unknown_order_wanted_canceled_is_canceled_once_it_shows_up_alive() -> N
         bench.http.script("POST", "/order", NO_ANSWER)
         bench.http.always("DELETE", "/order", NO_ANSWER)
         bench.gateway.execute(command(order_type=GTC))
+        await bench.clock.sleep(0.01)  # written, not answered
         bench.gateway.execute(command(CANCEL))
         await bench.clock.sleep(60)
         failed = len(bench.http.sent("DELETE", "/order"))
