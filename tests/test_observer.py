@@ -74,7 +74,7 @@ def test_observed_windows_are_joined_priced_and_told_never_traded_and_the_ledger
     assert result.check.markets == 1
     assert result.check.fills > 0
     assert list(markets(result)) == ["btc-updown-5m-1795337100"]
-    assert {path.name for path in result.out_dir.iterdir() if path.is_dir()} == {"5m"}
+    assert {path.name for path in result.out_dir.iterdir() if path.is_dir()} == {"5m", "venue.state"}
     assert (result.summary.windows, result.summary.settled, result.summary.refused) == (1, 1, 0)
 
     assert seen["gateway"] == {"5m"}

@@ -43,7 +43,7 @@ def test_stop_while_the_venue_is_unreachable_ends_within_ten_seconds_and_says_so
         place_by_hand(trader)
         asyncio.get_running_loop().call_later(1.0, trader.stop)
 
-    result = run(tmp_path, configure(**QUIET), during=[(100.0, break_and_stop)])
+    result = run(tmp_path, configure(**QUIET), during=[(100.0, break_and_stop)], with_journal=False)
     assert result.summary.orders_may_be_open
     assert result.trader.clock.mono_ns() / NS < 112.0
 
@@ -60,7 +60,7 @@ def test_a_contradiction_in_our_own_state_cancels_what_rests_before_the_daemon_e
         asyncio.get_running_loop().call_later(1.0, lambda: trader.spawn(contradict()))
 
     with pytest.raises(ExceptionGroup, match="unhandled"):
-        run(tmp_path, configure(**QUIET), during=[(100.0, plant)])
+        run(tmp_path, configure(**QUIET), during=[(100.0, plant)], with_journal=False)
     trader = seen["trader"]
     assert trader.gateway.open_order_seqs() == () or trader.summary.orders_may_be_open
 
