@@ -69,6 +69,14 @@ class WindowCycle:
             return
         await self._settle(spec, index, await self._live(spec, index, None))
 
+    async def settle_only(self) -> None:
+        """After the window broke: no more trading, but what it holds is settled by the venue's outcome."""
+        market = None if self.index is None else self._trader.engine.markets.get(self.index)
+        if self.index is None or market is None:
+            return
+        await self._trader.sleep_until(market.end_ns)
+        await self._settle(market.spec, self.index, None)
+
     async def _live(self, spec: MarketSpec, index: int, strike: Strike | None) -> Strike | None:
         """From the join to the end of the window; returns the strike, known before or captured."""
         async with asyncio.TaskGroup() as group:

@@ -467,9 +467,19 @@ class Trader:
             self.notice("ERROR", f"a window broke and is not traded on: {type(error).__name__}: {error}")
             if cycle.index is not None:
                 self.tell(EventKind.EV_MARKET_CLOSE, market=cycle.index)
+                await self._settle_broken(cycle)
         finally:
             if cycle.index is not None:
                 self.unregister(cycle.index)
+
+    async def _settle_broken(self, cycle: WindowCycle) -> None:
+        """What a broken window holds is a result like any other; when that fails too, the next start settles it."""
+        try:
+            await cycle.settle_only()
+        except Exception as error:  # the guard of a window, as above
+            if is_contradiction(error):
+                raise
+            self.notice("ERROR", f"a broken window cannot be settled: {type(error).__name__}: {error}")
 
     def _first_window(self) -> Window:
         """The next window that can still be joined before it starts."""

@@ -65,7 +65,7 @@ def test_a_contradiction_in_our_own_state_cancels_what_rests_before_the_daemon_e
     assert trader.gateway.open_order_seqs() == () or trader.summary.orders_may_be_open
 
 
-def test_a_window_that_breaks_ends_alone_and_the_next_one_is_traded(tmp_path):
+def test_a_window_that_breaks_is_settled_all_the_same_and_the_next_one_is_traded(tmp_path):
     def plant(trader, _):
         whole = trader.outcomes.wait
         broken = []
@@ -79,7 +79,9 @@ def test_a_window_that_breaks_ends_alone_and_the_next_one_is_traded(tmp_path):
         trader.outcomes.wait = wait
 
     result = run(tmp_path, configure(run__markets=2, **QUIET), prepare=plant)
-    assert result.summary.settled == 1
+    assert "a window broke and is not traded on: ValueError: planted" in result.console
+    assert result.summary.settled == 2
+    assert result.check.is_ok, result.check.text()
 
 
 def idle_trader():
@@ -159,3 +161,20 @@ def test_an_order_that_cannot_be_signed_is_refused():
         assert bench.reason() == RejectReason.SIGNING
 
     run_gateway(scenario)
+
+
+def test_a_window_that_cannot_be_settled_either_is_left_to_the_next_start_and_the_next_one_is_traded(tmp_path):
+    def plant(trader, _):
+        whole, first = trader.outcomes.wait, []
+
+        async def wait(spec):
+            first.append(spec.slug)
+            if spec.slug == first[0]:
+                raise ValueError("planted")
+            return await whole(spec)
+
+        trader.outcomes.wait = wait
+
+    result = run(tmp_path, configure(run__markets=2, **QUIET), prepare=plant)
+    assert "a broken window cannot be settled: ValueError: planted" in result.console
+    assert result.summary.settled == 1
