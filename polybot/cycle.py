@@ -51,7 +51,6 @@ class WindowCycle:
         self._slug = slug(trader.config.asset, window.interval, window.start_ns)
         self._opening: StrikeCapture | None = None
         self._closing: StrikeCapture | None = None
-        self._captured = asyncio.Event()
         self.index: int | None = None
         self.feed: MarketFeed | None = None
 
@@ -135,10 +134,8 @@ class WindowCycle:
     ) -> None:
         """Offer one oracle tick to the captures of start and end."""
         for capture in (self._opening, self._closing):
-            if capture is not None and capture.on_oracle_tick(
-                kind, value, venue_ns, recv_ns, window_s=window_s, sequenced=sequenced
-            ):
-                self._captured.set()
+            if capture is not None:
+                capture.on_oracle_tick(kind, value, venue_ns, recv_ns, window_s=window_s, sequenced=sequenced)
 
     # -- discover, join ---------------------------------------------------------------------------------------
 
@@ -191,7 +188,8 @@ class WindowCycle:
                     wait_s=wait_s,
                 )
             else:
-                strike = await self._capture(self._opening, wait_s)
+                assert self._opening is not None
+                strike = await self._opening.wait(self._clock, wait_s)
                 if strike is None and self._recovered is not None:
                     strike = await strike_of_running(trader, spec)  # its tick may have come while nobody listened
         except VenueError as error:
@@ -214,25 +212,14 @@ class WindowCycle:
         )
         return strike
 
-    async def _capture(self, capture: StrikeCapture | None, wait_s: float) -> Strike | None:
-        """Wait for the capture's tick; None when it has not come within wait_s venue seconds."""
-        assert capture is not None
-        try:
-            async with asyncio.timeout(self._clock.real_s(wait_s)):
-                while capture.strike is None:
-                    self._captured.clear()
-                    await self._captured.wait()
-        except TimeoutError:
-            return None
-        return capture.strike
-
     async def _mark(self, spec: MarketSpec, index: int, strike: Strike | None) -> None:
         """Our own view of the outcome, before the venue's: a mark, never a booking."""
         final: float | None = None
         if spec.rule == "candle":
             final = self._trader.engine.spot.last
         else:
-            ended = await self._capture(self._closing, LINGER_S)
+            assert self._closing is not None
+            ended = await self._closing.wait(self._clock, LINGER_S)
             final = None if ended is None else ended.value
         if strike is None or final is None:
             return

@@ -31,6 +31,7 @@ from polybot.control.serving import controlled
 from polybot.control.signals import StopSignals
 from polybot.errors import ConfigError, InvariantBroken, PolybotError, VenueError
 from polybot.feeds.connection import Connection
+from polybot.feeds.liveness import patient
 from polybot.gateway.http import LaneClient
 from polybot.paper.gateway import PaperGateway
 from polybot.paper.ledger import PAPER_ACCOUNT, PaperLedger
@@ -54,8 +55,6 @@ _Run = Coroutine[Any, Any, None]
 EXIT_OK, EXIT_FAILED, EXIT_ORDERS_OPEN, EXIT_INVARIANT, EXIT_INTERRUPTED = 0, 1, 4, 70, 130
 # A busy telemetry thread holds the interpreter at most this long at a time (5 ms by default: too long for a loop).
 SWITCH_INTERVAL_S = 0.0001
-# Watchdogs count venue seconds; on a fast clock they must not take a busy machine for a dead feed.
-LEAST_SILENCE_WALL_S = 2.0
 
 
 @dataclass(slots=True)
@@ -177,7 +176,7 @@ def _place_at(config: Config, info: SimInfo, redactor: Redactor, account: Accoun
         lent = lent_account(info.private_key, venue, redactor.register)
         account = None if config.mode.name == "paper" else lent
     facts = tuple(f"{name.replace('_', ' ')}: {info.facts[name]}" for name in ("spot", "oracle_history"))
-    feeds = _patient(config.feeds, venue.speed)
+    feeds = patient(config.feeds, venue.speed)
     config = replace(config, venue=venue, feeds=feeds)
     return _with_paper(_Place(config, info.clock(), account, session=info.session_id, facts=facts))
 
@@ -196,18 +195,6 @@ def _stem() -> str:
     """A name for the files of one process: its start and its id."""
     started = datetime.fromtimestamp(wall_clock().now_ns() / 1e9, UTC)
     return f"{started:%Y%m%d-%H%M%S}-{os.getpid()}"
-
-
-def _patient(feeds: FeedsConfig, speed: float) -> FeedsConfig:
-    """The feeds' limits of silence, none shorter than LEAST_SILENCE_WALL_S on the wall."""
-    least_s = LEAST_SILENCE_WALL_S * speed
-    return replace(
-        feeds,
-        spot_silence_s=max(feeds.spot_silence_s, least_s),
-        market_silence_s=max(feeds.market_silence_s, least_s),
-        oracle_silence_s=max(feeds.oracle_silence_s, least_s),
-        pong_timeout_s=max(feeds.pong_timeout_s, least_s),
-    )
 
 
 async def _trade(place: _Place, http: LaneClient, redactor: Redactor, signals: StopSignals) -> int:

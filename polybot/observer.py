@@ -98,7 +98,6 @@ class ObservedWindow:
         self._clock: Clock = trader.clock
         self._window = window
         self._capture: StrikeCapture | None = None
-        self._captured = asyncio.Event()
         self.name = f"{trader.config.asset.name} {window.interval} window of {window.start_ns // NS}"
         self.index: int | None = None
         self.feed: MarketFeed | None = None
@@ -130,10 +129,8 @@ class ObservedWindow:
         self, kind: int, value: float, venue_ns: int, recv_ns: int, *, window_s: int, sequenced: bool
     ) -> None:
         """Offer one oracle tick to the capture of the strike."""
-        if self._capture is not None and self._capture.on_oracle_tick(
-            kind, value, venue_ns, recv_ns, window_s=window_s, sequenced=sequenced
-        ):
-            self._captured.set()
+        if self._capture is not None:
+            self._capture.on_oracle_tick(kind, value, venue_ns, recv_ns, window_s=window_s, sequenced=sequenced)
 
     async def _observe(
         self, spec: MarketSpec, strike: Strike | None, live: "dict[int, ObservedWindow]"
@@ -198,16 +195,8 @@ class ObservedWindow:
         await trader.sleep_until(spec.start_ns)
         if spec.rule == "candle":
             return await self._candle(spec, wait_s)
-        capture = self._capture
-        assert capture is not None
-        try:
-            async with asyncio.timeout(self._clock.real_s(wait_s)):
-                while capture.strike is None:
-                    self._captured.clear()
-                    await self._captured.wait()
-        except TimeoutError:
-            return None
-        return capture.strike
+        assert self._capture is not None
+        return await self._capture.wait(self._clock, wait_s)
 
     async def _strike_of_running(self, spec: MarketSpec) -> Strike | None:
         """Strike of a window that runs already: the candle's open, else the venue's own figure if it shows one."""

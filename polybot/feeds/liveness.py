@@ -9,15 +9,19 @@ Called by feeds.binance, feeds.polymarket and feeds.oracle.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from polybot._fast.event import EventBuffer, EventKind, FeedState, Special
+from polybot.config import FeedsConfig
 
-__all__ = ["Liveness", "Sink"]
+__all__ = ["Liveness", "Sink", "patient"]
 
 Sink = Callable[[EventBuffer], None]
 
 NS = 1_000_000_000
 NO_MARKET = int(Special.NO_MARKET)
+# Watchdogs count venue seconds; on a fast clock they must not take a busy machine for a dead feed.
+LEAST_SILENCE_WALL_S = 2.0
 
 
 class Liveness:
@@ -79,3 +83,15 @@ class Liveness:
             EventKind.EV_FEED_STATE, recv_ns=now_ns, market=self._market, i=self._feed, j=int(state)
         )
         self._sink(self._events)
+
+
+def patient(feeds: FeedsConfig, speed: float) -> FeedsConfig:
+    """The limits of silence on a venue clock of this speed, none shorter than LEAST_SILENCE_WALL_S on the wall."""
+    least_s = LEAST_SILENCE_WALL_S * speed
+    return replace(
+        feeds,
+        spot_silence_s=max(feeds.spot_silence_s, least_s),
+        market_silence_s=max(feeds.market_silence_s, least_s),
+        oracle_silence_s=max(feeds.oracle_silence_s, least_s),
+        pong_timeout_s=max(feeds.pong_timeout_s, least_s),
+    )

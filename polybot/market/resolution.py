@@ -1,7 +1,7 @@
 """What a market resolves against, and what it resolved to: strike capture, late check, outcome.
 
 Owns three things.  `StrikeCapture` (sans I/O) picks the strike from the oracle ticks the feed already
-delivers.  `kline_strike` asks the spot exchange for the candle a 1h market opens with.
+delivers, and lets a task wait for it.  `kline_strike` asks the spot exchange for the candle a 1h market opens with.
 `OutcomePoller` waits for the venue's own outcome and checks the strike against its late copy.
 Must not estimate: a strike is the settlement source's own value stamped exactly at the start, or it
 is unknown; an outcome is what the venue published, never our own average.
@@ -12,6 +12,7 @@ StrikeCapture, twap and point rules (venue notes 6.2):
     waiting --ticks stamped after the start--> missed (an exact tick overtaken by them heals it)
 """
 
+import asyncio
 import json
 import math
 from collections.abc import Sequence
@@ -75,6 +76,7 @@ class StrikeCapture:
         self._before_ns = 0
         self._after_ns = 0
         self._gap = False
+        self._captured = asyncio.Event()
         self.strike: Strike | None = None
         self.conflicts = 0  # later ticks of the same stamp with another value
 
@@ -130,6 +132,16 @@ class StrikeCapture:
             source = StrikeSource.STRIKE_POLYBOLT_TWAP if sequenced else StrikeSource.STRIKE_RTDS_TWAP
         variance = 0.0 if sequenced else self._variance
         self.strike = Strike(value, source, venue_ns, variance=variance)
+        self._captured.set()
+        return self.strike
+
+    async def wait(self, clock: Clock, wait_s: float) -> Strike | None:
+        """Wait for the strike; None when it has not come within wait_s venue seconds."""
+        try:
+            async with asyncio.timeout(clock.real_s(wait_s)):
+                await self._captured.wait()
+        except TimeoutError:
+            return None
         return self.strike
 
 

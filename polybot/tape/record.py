@@ -20,9 +20,10 @@ from typing import Any
 
 from polybot.account import lent_account
 from polybot.clock import Clock, wall_clock
-from polybot.config import Config, FeedsConfig
+from polybot.config import Config
 from polybot.errors import ConfigError, InvariantBroken, PolybotError, VenueError
 from polybot.feeds.connection import Connection
+from polybot.feeds.liveness import patient
 from polybot.gateway.admission import log_in
 from polybot.gateway.http import LaneClient
 from polybot.gateway.outage import Outage
@@ -38,8 +39,6 @@ from polybot.transport import Feed, HttpClient
 __all__ = ["login_of", "run"]
 
 EXIT_OK, EXIT_FAILED, EXIT_INVARIANT, EXIT_INTERRUPTED = 0, 1, 70, 130
-# Watchdogs count venue seconds; on a fast clock they must not take a busy machine for a dead feed.
-LEAST_SILENCE_WALL_S = 2.0
 # The packer's thread holds the interpreter at most this long at a time: receive times are taken on the loop.
 SWITCH_INTERVAL_S = 0.0001
 Login = Callable[[], Mapping[str, str]]
@@ -100,21 +99,10 @@ async def _start_venue(config: Config) -> SimProcess:
 
 async def _placed(config: Config, info: SimInfo, http: HttpClient) -> tuple[Config, Clock, Login | None]:
     venue = info.venue(config.venue)
-    config = replace(config, venue=venue, feeds=_patient(config.feeds, venue.speed))
+    config = replace(config, venue=venue, feeds=patient(config.feeds, venue.speed))
     clock = info.clock()
     account = lent_account(info.private_key, venue, lambda secret: None)
     return config, clock, await login_of(http, clock, config, account.signer)
-
-
-def _patient(feeds: FeedsConfig, speed: float) -> FeedsConfig:
-    least_s = LEAST_SILENCE_WALL_S * speed
-    return replace(
-        feeds,
-        spot_silence_s=max(feeds.spot_silence_s, least_s),
-        market_silence_s=max(feeds.market_silence_s, least_s),
-        oracle_silence_s=max(feeds.oracle_silence_s, least_s),
-        pong_timeout_s=max(feeds.pong_timeout_s, least_s),
-    )
 
 
 async def _record(config: Config, clock: Clock, http: HttpClient, login: Login | None) -> int:

@@ -50,7 +50,6 @@ class TapedWindow:
         self._http = TapedHttp(session.wires.http, session.clock)
         self._capture: StrikeCapture | None = None
         self._closing: StrikeCapture | None = None
-        self._captured = asyncio.Event()
         self.name = slug(session.config.asset, window.interval, window.start_ns)
         self.tape: TapeWriter | None = None
         self.tap: FeedTap | None = None
@@ -86,10 +85,8 @@ class TapedWindow:
     ) -> None:
         """Offer one oracle tick to the captures of the strike and of the final price."""
         for capture in (self._capture, self._closing):
-            if capture is not None and capture.on_oracle_tick(
-                kind, value, venue_ns, recv_ns, window_s=window_s, sequenced=sequenced
-            ):
-                self._captured.set()
+            if capture is not None:
+                capture.on_oracle_tick(kind, value, venue_ns, recv_ns, window_s=window_s, sequenced=sequenced)
 
     def tell(self, kind: int, **fields: Any) -> None:
         """Put one event of our own on the tape, stamped now."""
@@ -187,7 +184,8 @@ class TapedWindow:
                     wait_s=wait_s,
                 )
             else:
-                strike = await self._capture_strike(wait_s)
+                assert self._capture is not None
+                strike = await self._capture.wait(self._clock, wait_s)
         except VenueError as error:
             session.notice("WARNING", f"{spec.slug}: {error}")
         if strike is None:
@@ -198,18 +196,6 @@ class TapedWindow:
         missing.remove("strike")
         tape.save(strike=_told(strike), missing=[*missing, *self._always_missing()])
         return strike
-
-    async def _capture_strike(self, wait_s: float) -> Strike | None:
-        capture = self._capture
-        assert capture is not None
-        try:
-            async with asyncio.timeout(self._clock.real_s(wait_s)):
-                while capture.strike is None:
-                    self._captured.clear()
-                    await self._captured.wait()
-        except TimeoutError:
-            return None
-        return capture.strike
 
     async def _find_outcome(
         self, spec: MarketSpec, tape: TapeWriter, strike: Strike | None, missing: list[str]
