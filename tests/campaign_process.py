@@ -363,11 +363,12 @@ def _legs(rows: list[Row], account: str) -> dict[tuple[int, str], tuple[int, int
     return found
 
 
-def check_dead_books(desk: Desk, rows_when_ready: list[Row]) -> list[str]:
+def check_dead_books(desk: Desk, rows_before_start: list[Row]) -> list[str]:
     """What a killed process left, against the venue: all differences.
 
-    Everything the venue had done when this process was ready must be in the journal; everything in the journal is
-    at the venue, to the micro-unit; no intent was accepted twice; SQLite holds nothing that the journal has not.
+    Everything the venue had done before a process that became ready was started must be in the journal (what is done
+    later may still be on its way when the process dies); everything in the journal is at the venue, to the
+    micro-unit; no intent was accepted twice; SQLite holds nothing that the journal has not.
     """
     rows, account = desk.venue.rows(), desk.account
     found: list[str] = []
@@ -389,7 +390,7 @@ def check_dead_books(desk: Desk, rows_when_ready: list[Row]) -> list[str]:
     for name, figures in booked.items():
         if venue.get(name) != figures:
             found.append(f"fill {name}: {figures} in the journal, {venue.get(name)} at the venue")
-    lost = _legs(rows_when_ready, account).keys() - booked.keys()
+    lost = _legs(rows_before_start, account).keys() - booked.keys()
     found += [f"fill {name}: before the start, not in the journal" for name in lost]
     return found + _check_sqlite(desk, booked)
 

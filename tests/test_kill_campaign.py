@@ -42,14 +42,14 @@ def test_forty_kills_at_random_instants_leave_books_that_agree_and_the_same_wind
         daemon = it.start()
         daemon.is_ready()
         daemon.wait_for(r" ORDER ", 120.0)
-        rows = known = it.venue.rows()
+        known, rows_before_start = it.venue.rows(), []
         for number in range(KILLS):
             where = f"seed {SEED}, kill {number}"
             if number % 8 == 7:
                 daemon.listens()
             elif number:
                 starts.append(daemon.is_ready())
-                rows = it.venue.rows()
+                rows_before_start = known
             assert daemon.lives_for(rng.uniform(0.0, 1.5)), f"{where}: it ended by itself\n{daemon.text()[-3000:]}"
             daemon.signal(signal.SIGKILL)
             assert daemon.end(10.0)[0] == -signal.SIGKILL
@@ -58,7 +58,7 @@ def test_forty_kills_at_random_instants_leave_books_that_agree_and_the_same_wind
                 if row["k"] == "order" and row["account"] == it.account:
                     traded[row["market"]].add(number)
             assert "contradict" not in daemon.text(), where
-            assert check_dead_books(it, rows) == [], where
+            assert check_dead_books(it, rows_before_start) == [], where
             daemon = it.start()
         starts.append(daemon.is_ready())
         if not any("SETTLED" in one.text() for one in it.started):
@@ -83,13 +83,14 @@ def check_end(it, daemon):
 
 
 def die_at(it, place, starts):
-    """One process that dies at a named place; (its exit code, the venue's rows when it was ready, its words)."""
+    """One process that dies at a named place; (its exit code, the venue's rows it had to know, its words)."""
     rows = None
     for _ in range(STOP_TRIES):
+        before = it.venue.rows()
         daemon = it.start(**{CRASH_ENV: place})
         if start := daemon.is_ready_or_gone():
             starts.append(start)
-            rows = it.venue.rows()
+            rows = before
         if place == "mid_stop":
             daemon.wait_for(r" ORDER ", 60.0)
             while not open_orders(it.venue.rows(), it.account):  # a stop with nothing open is over at once
@@ -109,8 +110,8 @@ def test_a_death_at_every_named_place_leaves_books_that_agree(tmp_path, capsys):
         for name in names:
             place = f"{name}:{rng.randint(1, 4)}" if name in OFTEN else name
             where = f"seed {SEED}, {place}"
-            code, rows_when_ready, said = die_at(it, place, starts)
-            rows = rows_when_ready or rows
+            code, rows_before_start, said = die_at(it, place, starts)
+            rows = rows_before_start or rows
             assert code == -signal.SIGKILL, f"{where}: exit code {code}\n{said}"
             assert check_dead_books(it, rows) == [], where
         last = it.start()
