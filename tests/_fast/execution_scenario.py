@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from scenario import make_spec
+
 from polybot._fast import event as ev
 from polybot._fast.execution import SimExecution
 from polybot.market.spec import MarketSpec
@@ -16,27 +18,7 @@ END_NS = START_NS + 300 * 10**9
 
 def spec(**changes: Any) -> MarketSpec:
     """A 5m market of the embedded venue: 0.01 grid, 5 shares, 7 % fee, 150 ms hold."""
-    facts: dict[str, Any] = {
-        "slug": "btc-updown-5m-1795337100",
-        "asset": "btc",
-        "interval": "5m",
-        "condition_id": "0x" + "11" * 32,
-        "token_up": "1",
-        "token_down": "2",
-        "start_ns": START_NS,
-        "end_ns": END_NS,
-        "tick_size_ticks": 100,
-        "min_size_ushares": 5 * SHARE,
-        "fees_enabled": True,
-        "fee_rate_ppm": 70_000,
-        "fee_exponent": 1,
-        "taker_delay_ms": 150,
-        "neg_risk": False,
-        "rule": "twap",
-        "twap_window_s": 60,
-        "resolution_source": "",
-    }
-    return MarketSpec(**{**facts, **changes})
+    return make_spec(**{"start_ns": START_NS, "end_ns": END_NS, **changes})
 
 
 class Table:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scenario import make_spec
 
 from polybot._fast.event import EventKind, FeedId
 from polybot.config import FeedsConfig
@@ -15,26 +16,7 @@ from polybot.market.spec import MarketSpec
 from tests.feeds.collect import NS, T0_NS, Collector, Sent
 
 SETTINGS = FeedsConfig(market_ping_s=10.0, market_silence_s=15.0, pong_timeout_s=30.0)
-SPEC = MarketSpec(
-    slug="btc-updown-5m-1790616600",
-    asset="btc",
-    interval="5m",
-    condition_id="0x" + "ab" * 32,
-    token_up="7270001",
-    token_down="7284002",
-    start_ns=T0_NS,
-    end_ns=T0_NS + 300 * NS,
-    tick_size_ticks=100,
-    min_size_ushares=5_000_000,
-    fees_enabled=True,
-    fee_rate_ppm=70_000,
-    fee_exponent=1,
-    taker_delay_ms=150,
-    neg_risk=False,
-    rule="twap",
-    twap_window_s=60,
-    resolution_source="",
-)
+SPEC = make_spec(token_up="7270001", token_down="7284002", start_ns=T0_NS, end_ns=T0_NS + 300 * NS)
 NEXT = replace(SPEC, condition_id="0x" + "cd" * 32, token_up="9900001", token_down="9900002")
 
 

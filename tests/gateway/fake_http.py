@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+from scenario import make_spec
 
 from polybot._fast.event import COMMAND_DTYPE, CommandBuffer, EventBuffer, EventKind
 from polybot.clock import VirtualClock
@@ -21,7 +22,6 @@ from polybot.config import GatewayConfig, VenueConfig
 from polybot.errors import VenueUnavailable
 from polybot.gateway.clob import ClobGateway
 from polybot.gateway.signer import Signer
-from polybot.market.spec import MarketSpec
 from polybot.sim.virtual_loop import VirtualLoop
 from polybot.transport import HttpResponse
 
@@ -32,25 +32,8 @@ START_NS = 1_790_616_600 * NS
 ANVIL_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 API_KEY, SECRET, PASSPHRASE = "6d9f8a0e-owner", base64.urlsafe_b64encode(b"k" * 32).decode(), "pass-phrase"
 CLOB = "http://clob.test"
-SPEC = MarketSpec(
-    slug="btc-updown-5m-1790616600",
-    asset="btc",
-    interval="5m",
-    condition_id="0x" + "c0" * 32,
-    token_up="71321045679252212594626385532706912750332728571942532289631379312455583992563",
-    token_down="52114319501245915516055106046884209969926127482827954674443846427813813222426",
-    start_ns=START_NS,
-    end_ns=START_NS + 300 * NS,
-    tick_size_ticks=100,
-    min_size_ushares=5_000_000,
-    fees_enabled=True,
-    fee_rate_ppm=70_000,
-    fee_exponent=1,
-    taker_delay_ms=150,
-    neg_risk=False,
-    rule="twap",
-    twap_window_s=60,
-    resolution_source="https://data.chain.link/streams/btc-usd-twap-60s-streams",
+SPEC = make_spec(
+    slug="btc-updown-5m-1790616600", condition_id="0x" + "c0" * 32, start_ns=START_NS, end_ns=START_NS + 300 * NS
 )
 Reply = HttpResponse | Exception | Callable[["Request"], "Reply | Awaitable[Reply]"]
 

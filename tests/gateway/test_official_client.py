@@ -12,12 +12,12 @@ from typing import Any
 
 import orjson
 import pytest
+from scenario import make_spec
 
 from polybot._fast.event import OrderType
 from polybot.config import VenueConfig
 from polybot.gateway.orders import CommandHead, OrderPlan, SignedOrder, TradedMarket, build_order, plan_order
 from polybot.gateway.signer import Signer, checksum_address
-from polybot.market.spec import MarketSpec
 
 ORDERS = 1_000  # of every wallet type
 SEED = 20_261_122
@@ -93,25 +93,14 @@ def random_signer(rnd: random.Random, kind: int) -> tuple[bytes, Signer]:
 
 
 def random_market(rnd: random.Random) -> TradedMarket:
-    spec = MarketSpec(
-        slug="btc-updown-5m-1790616600",
-        asset="btc",
-        interval="5m",
+    spec = make_spec(
         condition_id="0x" + rnd.randbytes(32).hex(),
         token_up=random_token(rnd),
         token_down=random_token(rnd),
         start_ns=(NOW_S - 12) * NS,
         end_ns=(NOW_S + 288) * NS,
         tick_size_ticks=rnd.choice(list(TICKS)),
-        min_size_ushares=5_000_000,
-        fees_enabled=True,
-        fee_rate_ppm=70_000,
-        fee_exponent=1,
-        taker_delay_ms=150,
         neg_risk=rnd.random() < 0.5,
-        rule="twap",
-        twap_window_s=60,
-        resolution_source="",
     )
     return TradedMarket.from_spec(0, spec)
 

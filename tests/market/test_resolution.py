@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from scenario import make_spec
 
 from polybot._fast.event import EventKind, Outcome, StrikeSource
 from polybot.config import EngineConfig
 from polybot.errors import VenueError
 from polybot.market.resolution import OutcomePoller, OutcomeUnknown, Strike, StrikeCapture, kline_strike
-from polybot.market.spec import MarketSpec
 from tests.market import canned
 from tests.market.canned import CLOB, CONDITION, GAMMA, NS, SLUG, START_S, TOKEN_DOWN, TOKEN_UP, StepClock
 
@@ -24,25 +24,8 @@ START_NS = START_S * NS
 END_NS = START_NS + 300 * NS
 MARKETS = f"{CLOB}/markets/{CONDITION}"
 EVENT = f"{GAMMA}/events/slug/{SLUG}"
-TWAP_SPEC = MarketSpec(
-    slug=SLUG,
-    asset="btc",
-    interval="5m",
-    condition_id=CONDITION,
-    token_up=TOKEN_UP,
-    token_down=TOKEN_DOWN,
-    start_ns=START_NS,
-    end_ns=END_NS,
-    tick_size_ticks=100,
-    min_size_ushares=5_000_000,
-    fees_enabled=True,
-    fee_rate_ppm=70_000,
-    fee_exponent=1,
-    taker_delay_ms=150,
-    neg_risk=False,
-    rule="twap",
-    twap_window_s=60,
-    resolution_source="",
+TWAP_SPEC = make_spec(
+    slug=SLUG, condition_id=CONDITION, token_up=TOKEN_UP, token_down=TOKEN_DOWN, start_ns=START_NS, end_ns=END_NS
 )
 POINT_SPEC = replace(TWAP_SPEC, rule="point", twap_window_s=0)
 

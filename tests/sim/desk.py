@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from coincurve import PrivateKey
+from scenario import make_spec
 
 from polybot.market.spec import MarketSpec
 from polybot.sim.clob_rest import ClobRest
@@ -31,25 +32,13 @@ ZERO_WORD = "0x" + "00" * 32
 def spec_of(number: int = 1, **changes: Any) -> MarketSpec:
     fields: dict[str, Any] = {
         "slug": f"btc-updown-5m-{number}",
-        "asset": "btc",
-        "interval": "5m",
         "condition_id": f"0x{number:064x}",
         "token_up": str(10**70 + 2 * number),
         "token_down": str(10**70 + 2 * number + 1),
         "start_ns": START_NS,
         "end_ns": START_NS + 300 * NS,
-        "tick_size_ticks": 100,
-        "min_size_ushares": 5 * SHARE,
-        "fees_enabled": True,
-        "fee_rate_ppm": 70_000,
-        "fee_exponent": 1,
-        "taker_delay_ms": 150,
-        "neg_risk": False,
-        "rule": "twap",
-        "twap_window_s": 60,
-        "resolution_source": "https://data.chain.link/streams/btc-usd-twap-60s-streams",
     }
-    return MarketSpec(**(fields | changes))
+    return make_spec(**(fields | changes))
 
 
 @dataclass

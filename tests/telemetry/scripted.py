@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scenario import make_spec
 
 from polybot._fast.event import COMMAND_DTYPE, CommandKind
 from polybot._fast.ring import CommandRing
@@ -72,26 +73,7 @@ def spec(
     *, slug: str = SLUG, interval: str = "5m", start_ns: int = START_NS, end_ns: int = END_NS
 ) -> MarketSpec:
     """A 5m market with the usual terms."""
-    return MarketSpec(
-        slug=slug,
-        asset="btc",
-        interval=interval,
-        condition_id="0x" + "c0" * 32,
-        token_up="1" * 77,
-        token_down="2" * 77,
-        start_ns=start_ns,
-        end_ns=end_ns,
-        tick_size_ticks=100,
-        min_size_ushares=5_000_000,
-        fees_enabled=True,
-        fee_rate_ppm=70_000,
-        fee_exponent=1,
-        taker_delay_ms=150,
-        neg_risk=False,
-        rule="twap",
-        twap_window_s=60,
-        resolution_source="oracle",
-    )
+    return make_spec(slug=slug, interval=interval, start_ns=start_ns, end_ns=end_ns, condition_id="0x" + "c0" * 32)
 
 
 @dataclass
