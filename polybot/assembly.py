@@ -19,7 +19,7 @@ from polybot.config import Config, ModelConfig, ParamValue, RiskConfig, Strategy
 from polybot.errors import ConfigError
 from polybot.volatility import build_vol
 
-__all__ = ["build_engine", "build_strategies", "hard_ceilings"]
+__all__ = ["HARD_MAX_ENV", "build_engine", "build_strategies", "hard_ceilings"]
 
 MICRO = 1_000_000
 NS = 1_000_000_000
@@ -27,10 +27,13 @@ NS = 1_000_000_000
 HARD_MAX_ENV = "POLYBOT_HARD_MAX_USD"
 
 
-def build_engine(config: Config) -> Engine:
-    """Build the engine of one configuration; raises ConfigError for a strategy that cannot be made."""
+def build_engine(config: Config, *, environ: Mapping[str, str] = os.environ) -> Engine:
+    """Build the engine of one configuration; raises ConfigError for a strategy that cannot be made.
+
+    `environ` may raise the hard ceilings; a replay gives what was in it then.
+    """
     strategies = build_strategies(config.strategy, config.model, config.risk)
-    risk = _build_risk(config.risk, config.venue.speed)
+    risk = _build_risk(config.risk, config.venue.speed, environ)
     for index, strategy in enumerate(strategies):
         row = config.risk.strategies[strategy.name]
         risk.set_limits(
@@ -112,9 +115,9 @@ def _load(name: str, target: str) -> Callable[..., Strategy]:
     return cls
 
 
-def _build_risk(risk: RiskConfig, speed: float) -> Risk:
+def _build_risk(risk: RiskConfig, speed: float, environ: Mapping[str, str]) -> Risk:
     """Limits of the account; a clock is off by wall seconds, `speed` of them are one venue second."""
-    order_usd, open_usd = hard_ceilings()
+    order_usd, open_usd = hard_ceilings(environ)
     return Risk(
         bankroll_usd=round(risk.bankroll_usd * MICRO),
         max_exposure_frac=risk.max_exposure_frac,

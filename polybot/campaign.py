@@ -16,16 +16,16 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection, resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
 from typing import TextIO
 
 from polybot.assembly import build_engine
+from polybot.backtest.interrupts import interruptible
+from polybot.backtest.jobs import core_count
 from polybot.campaign_report import judge, report_mapping, table_lines, windows_csv
 from polybot.campaign_run import RunPlan, RunResult, enabled_strategies, perform, plan_runs, read_result
 from polybot.clock import SystemClock, wall_clock
@@ -75,7 +75,7 @@ class _Campaign:
         self._say(*self._head(len(waiting)))
         self.started_ns = self.clock.mono_ns()
         try:
-            with _signals() as told:
+            with interruptible() as told:
                 done = self._play(waiting, told)
         finally:
             self._end_workers()
@@ -114,7 +114,7 @@ class _Campaign:
         return True
 
     def _workers(self) -> int:
-        return self.config.campaign.workers or len(os.sched_getaffinity(0))
+        return self.config.campaign.workers or core_count()
 
     def _start(self, plan: RunPlan) -> None:
         """Start a worker; it inherits that Ctrl-C is blocked, which is the parent's to act on."""
@@ -254,24 +254,6 @@ def _end_with(sentinel: int) -> None:
 
 
 # -- small parts ------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _signals() -> Iterator[int]:
-    """While it lasts SIGINT and SIGTERM only make a pipe readable: nothing is torn in the middle of a step."""
-    readable, writable = os.pipe()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        os.write(writable, b"!")
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield readable
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(readable)
-        os.close(writable)
 
 
 def _difference_lines(result: RunResult) -> list[str]:

@@ -8,22 +8,18 @@ Must not start processes or print.  Called by polybot.campaign, `perform` in a p
 
 import csv
 import hashlib
-import importlib.util
 import json
 import random
 import shutil
-import sys
-import sysconfig
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy
-
 from polybot._fast.event import Outcome, Side
 from polybot.assembly import hard_ceilings
+from polybot.backtest.program import DIGEST_CHARS, machine_words, program_digest
 from polybot.config import Config, config_to_mapping
 from polybot.errors import ConfigError
 from polybot.gateway.trades import trade_key
@@ -50,7 +46,6 @@ VERSION = 2  # of the result file
 DIAGNOSTICS_S = 3_600.0
 # A loss halt at so much of the bankroll: the largest the settings allow.
 WHOLE_BANKROLL = 1.0
-DIGEST_CHARS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +126,7 @@ def plan_runs(config: Config) -> list[RunPlan]:
     campaign = config.campaign
     _check_measurable(config)
     targets = tuple(sorted(item.target for item in config.strategy.values()))
-    code = _code_digest(targets)
+    code = program_digest(targets)
     config = _for_measuring(config)
     folder = Path(campaign.out_dir) / _settings_digest(config, code)
     alone = enabled_strategies(config) if campaign.solo else [""]
@@ -153,7 +148,7 @@ def plan_runs(config: Config) -> list[RunPlan]:
 
 def perform(plan: RunPlan) -> None:
     """Play the run and write its result file, in one piece or not at all."""
-    if _code_digest(plan.targets) != plan.code:
+    if program_digest(plan.targets) != plan.code:
         raise ConfigError("the program was changed while the campaign ran: start the campaign again")
     shutil.rmtree(plan.work_dir, ignore_errors=True)
     odds = _TrueOdds()
@@ -238,24 +233,9 @@ def _settings_digest(config: Config, code: str) -> str:
     del mapping["venue"]["seed"]
     starts = (config.campaign.first_day, config.campaign.start_spread_h)
     order = list(mapping["strategy"])  # decides ties
-    machine = (sys.version, numpy.__version__, hard_ceilings())
+    machine = (*machine_words(), hard_ceilings())
     text = json.dumps([mapping, order, machine, starts, code], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
-
-
-def _code_digest(targets: Iterable[str]) -> str:
-    """Digest of the program: this package as it stands on disk, and the modules of the user's strategies."""
-    package = Path(__file__).resolve().parent
-    compiled = str(sysconfig.get_config_var("EXT_SUFFIX"))
-    paths = {path for path in package.rglob("*") if path.name.endswith((".py", compiled))}
-    for target in targets:
-        spec = importlib.util.find_spec(target.rpartition(".")[0])
-        if spec is not None and spec.origin is not None:
-            paths.add(Path(spec.origin))
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:DIGEST_CHARS]
 
 
 # -- results ----------------------------------------------------------------------------------------

@@ -38,14 +38,26 @@ EXIT_INVARIANT = 70
 EXIT_INTERRUPTED = 130
 DEFAULT_INTERVAL = "5m"
 
-_FLAGS = ("--cfg", "--config-dir", "--help", "--resolve", "--version")
+_FLAGS = ("--cfg", "--config-dir", "--help", "--multirun", "--resolve", "--step", "--version")
 _FLAGS_WITH_VALUE = ("--cfg", "--config-dir")
 # Commands whose group of settings has another name.
 _GROUPS: Mapping[str, str] = {"import": "record"}
+_ANALYZE_SHORT = (
+    "paths", "by", "kind", "run", "label", "strategy", "asset", "interval", "market", "outcome", "from_day", "to_day",
+    "min_fills", "min_pnl_usd", "max_pnl_usd", "sort", "limit_count", "output", "out_file",
+)  # fmt: skip
+_BACKTEST_SHORT = (
+    "tapes", "out_dir", "name", "cores", "seed", "order_latency_ms", "cancel_latency_ms", "latency_factor", "confirm_s",
+    "queue", "extra_ticks", "spot_delay_s", "balance_usd", "sample_s", "flattery", "keep_signals", "days", "intervals",
+)  # fmt: skip
 # Settings of a command's own group that need no prefix beside it.
 _SHORT: Mapping[str, tuple[str, ...]] = {
+    "analyze": _ANALYZE_SHORT,
+    "backtest": _BACKTEST_SHORT,
     "import": ("source", "source_format", "markets_file", "out_dir"),
     "record": ("cycles", "intervals", "out_dir"),
+    "replay": ("source", "step"),
+    "report": ("source", "live", "out_dir"),
     "wallet": ("action", "market", "shares", "confirm"),
 }
 
@@ -103,6 +115,8 @@ def main(argv: Sequence[str]) -> int:
         if "--version" in request.flags:
             print(f"polybot {polybot.__version__}")
             return 0
+        if "--multirun" in request.flags:
+            return _multirun(request)
         composition = _compose(request)
         config = composition.config()
         if "--cfg" in request.flags:
@@ -169,6 +183,10 @@ def _parse(argv: Sequence[str]) -> _Request:
             command = word
         else:
             raise _unknown_word(word, command)
+    if "--step" in flags:
+        if command != "replay":
+            raise ConfigError("--step belongs to the command replay: replay --step source=FOLDER")
+        overrides.append("step=true")
     return _Request(command or "run", normalise([_in_full(command, word) for word in overrides]), flags)
 
 
@@ -181,7 +199,7 @@ def _in_full(command: str, word: str) -> str:
 def _flag(word: str, rest: list[str]) -> tuple[str, str]:
     """Read one flag and its value, which it takes from `rest`."""
     name, _, value = word.partition("=")
-    name = {"-h": "--help", "-c": "--cfg"}.get(name, name)
+    name = {"-h": "--help", "-c": "--cfg", "-m": "--multirun"}.get(name, name)
     if name not in _FLAGS:
         raise ConfigError(f"unknown option {name}{did_you_mean(name, _FLAGS)}")
     if name in _FLAGS_WITH_VALUE and not value:
@@ -228,7 +246,9 @@ often used settings (all of them: --cfg job):
 
 options:
   --cfg job [--resolve]         print the settings and stop
+  -m, --multirun                backtest only: key=a,b,c runs every combination (docs/SWEEPS.md)
   --config-dir DIR              a folder with choices of your own (same layout as conf/)
+  --step                        replay only: step through the markets of source=FOLDER on the terminal
   --help, --version
 
 environment: BANKROLL, MAX_EXPOSURE_FRAC, DAILY_LOSS_HALT, WEEKLY_LOSS_HALT; keys: docs/OPERATIONS.md, Keys.
@@ -334,6 +354,36 @@ def _wallet(config: Config) -> int:
     return code
 
 
+def _backtest(config: Config) -> int:
+    """Run the strategies over tapes."""
+    from polybot.backtest import command
+
+    code: int = command.run(config)
+    return code
+
+
+def _multirun(request: _Request) -> int:
+    """Run a command line that stands for many backtests."""
+    from polybot import multirun
+
+    if request.command != "backtest":
+        raise ConfigError(f"--multirun is for backtest, not for {request.command}")
+    extra_dir = _extra_dir(request.flags)
+    if "--cfg" in request.flags:
+        print(multirun.settings_yaml(request.overrides, extra_dir, resolve="--resolve" in request.flags), end="")
+        return 0
+    code: int = multirun.run(request.overrides, extra_dir)
+    return code
+
+
+def _analyze(config: Config) -> int:
+    """Put many runs into one table."""
+    from polybot.analyze import command
+
+    code: int = command.run(config.analyze)
+    return code
+
+
 def _record(config: Config) -> int:
     """Record live feeds on tapes."""
     import uvloop
@@ -343,6 +393,22 @@ def _record(config: Config) -> int:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         code: int = runner.run(record.run(config))
         return code
+
+
+def _replay(config: Config) -> int:
+    """Run logged inputs again and compare every command."""
+    from polybot.replay import command
+
+    code: int = command.run(config)
+    return code
+
+
+def _report(config: Config) -> int:
+    """Make the page of a run."""
+    from polybot.report import command
+
+    code: int = command.run(config)
+    return code
 
 
 def _import(config: Config) -> int:
@@ -362,7 +428,11 @@ _COMMANDS: Mapping[str, _Command] = {
     "kill": _Command("running daemon: halt, cancel all, stop; a restart stays halted", _control("kill")),
     "sim": _Command("serve the embedded venue alone on loopback", _sim),
     "record": _Command("live feeds to tapes, without trading (cycles=3: three windows of each interval)", _record),
+    "replay": _Command("run a logged session again, every command compared byte for byte (source=FOLDER)", _replay),
+    "report": _Command("a run as one HTML page and a picture (source=runs/NAME)", _report),
     "import": _Command("recordings made elsewhere to tapes (source=FILE or FOLDER)", _import),
+    "analyze": _Command("one table over many runs, sweeps and sessions (by=[day,strategy] sort=-pnl_usd)", _analyze),
+    "backtest": _Command("the strategies over recorded windows, fills simulated (tapes=FOLDER)", _backtest),
     "campaign": _Command("play many seeded windows in virtual time and judge every strategy", _campaign),
     "fit": _Command("fit the volatility's numbers on recorded data (research.data_dir)", _fit),
     "score": _Command("judge the forecasts on recorded data nothing was fitted on (research.data_dir)", _score),

@@ -4,6 +4,7 @@ Owns hydra and omegaconf: no other module imports them.  Writes nothing, starts 
 no hydra state behind that the next composition would see.  Called by polybot.cli.
 """
 
+import copy
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -22,7 +25,7 @@ from polybot.config_schema import did_you_mean
 from polybot.config_secrets import refuse_secret_settings
 from polybot.errors import ConfigError
 
-__all__ = ["ENVIRONMENT", "Composition"]
+__all__ = ["ENVIRONMENT", "Composition", "swept_values"]
 
 # Environment variables that conf/risk/ reads.
 ENVIRONMENT = ("BANKROLL", "MAX_EXPOSURE_FRAC", "DAILY_LOSS_HALT", "WEEKLY_LOSS_HALT")
@@ -36,10 +39,12 @@ class Composition:
     Raises ConfigError when hydra cannot compose them.
     """
 
-    def __init__(self, overrides: Sequence[str], extra_dir: Path | None = None) -> None:
+    def __init__(
+        self, overrides: Sequence[str], extra_dir: Path | None = None, *, node: Any = None
+    ) -> None:
         self._overrides = tuple(overrides)
         self._extra_dir = extra_dir
-        self._node = self._compose()
+        self._node = self._compose() if node is None else node
 
     def yaml(self, *, resolve: bool) -> str:
         """Return the settings as yaml; resolve replaces interpolations by their values."""
@@ -56,6 +61,19 @@ class Composition:
         assert isinstance(mapping, dict)
         refuse_secret_settings(mapping)
         return config_from_mapping({str(key): value for key, value in mapping.items()})
+
+    def varied(self, values: Sequence[str]) -> "Composition":
+        """The same with more overrides behind the others, which choose of no group: ten times quicker than anew."""
+        overrides = (*self._overrides, *values)
+        node = copy.deepcopy(self._node)
+        try:
+            for item in OverridesParser.create().parse_overrides(list(values)):
+                if item.type is not OverrideType.CHANGE:
+                    return Composition(overrides, self._extra_dir)
+                OmegaConf.update(node, item.key_or_group, item.value(), merge=True)
+        except (HydraException, OmegaConfBaseException):
+            return Composition(overrides, self._extra_dir)  # which says what is wrong with it
+        return Composition(overrides, self._extra_dir, node=node)
 
     def _compose(self) -> Any:
         try:
@@ -89,6 +107,24 @@ class Composition:
         made = [text for text in choices if text.partition("=")[0] == key.partition(".")[0]]
         where = f" with {made[0]}" if made else ""
         return ConfigError(f"unknown setting {key}{where}{near or '; --cfg job lists all settings'}")
+
+
+def swept_values(overrides: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return every override that lists several values (`key=a,b,c`, `range(...)`) with those values, in order.
+
+    As hydra's own sweeper reads them: brackets and quotes hold a value together.  Raises ConfigError.
+    """
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except OverrideParseException as error:
+        raise ConfigError(f"cannot read {error.override}: {_first_line(error)}") from None
+    found: dict[str, tuple[str, ...]] = {}
+    for item in parsed:
+        if item.is_sweep_override():
+            if not item.is_discrete_sweep():
+                raise ConfigError(f"cannot read {item.input_line}: give a list a,b,c (or low:high for a search)")
+            found[item.get_key_element()] = tuple(item.sweep_string_iterator())
+    return found
 
 
 def _compose(overrides: Sequence[str], extra_dir: Path | None) -> Any:

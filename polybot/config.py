@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from polybot.config_analyze import AnalyzeConfig
+from polybot.config_backtest import BacktestSettings
 from polybot.config_campaign import CampaignConfig
 from polybot.config_control import ControlConfig
 from polybot.config_cross import CrossTimeframeParams, choose_observed
 from polybot.config_faults import FaultConfig
 from polybot.config_paper import PaperConfig
 from polybot.config_record import RecordConfig
+from polybot.config_replay import ReplayConfig
+from polybot.config_report import ReportConfig
 from polybot.config_research import ResearchConfig
 from polybot.config_schema import (
     build,
@@ -30,6 +34,7 @@ from polybot.config_schema import (
 )
 from polybot.config_sim import WorldConfig
 from polybot.config_strategy import BUILTIN_PARAMS, DEFAULT_STRATEGIES
+from polybot.config_sweep import SweepConfig
 from polybot.config_vol import VolConfig
 from polybot.config_wallet import WalletConfig
 from polybot.errors import ConfigError
@@ -37,6 +42,7 @@ from polybot.errors import ConfigError
 __all__ = [
     "LIVE_PHRASE",
     "AssetConfig",
+    "BacktestSettings",
     "BasisConfig",
     "Config",
     "CrossTimeframeParams",
@@ -48,6 +54,8 @@ __all__ = [
     "ModeConfig",
     "ModelConfig",
     "PaperConfig",
+    "ReplayConfig",
+    "ReportConfig",
     "ResearchConfig",
     "RiskConfig",
     "RunConfig",
@@ -392,12 +400,17 @@ class Config:
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     journal: JournalConfig = field(default_factory=JournalConfig)
     record: RecordConfig = field(default_factory=RecordConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
     research: ResearchConfig = field(default_factory=ResearchConfig)
     run: RunConfig = field(default_factory=RunConfig)
     wallet: WalletConfig = field(default_factory=WalletConfig)
     campaign: CampaignConfig = field(default_factory=CampaignConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     paper: PaperConfig = field(default_factory=PaperConfig)
+    backtest: BacktestSettings = field(default_factory=BacktestSettings)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    analyze: AnalyzeConfig = field(default_factory=AnalyzeConfig)
 
 
 def default_config(**overrides: Any) -> Config:

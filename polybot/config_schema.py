@@ -173,6 +173,8 @@ def _choice(allowed: tuple[Any, ...], value: Any, path: str) -> Any:
 
 
 def _sequence(hint: Any, value: Any, path: str, meta: Mapping[str, Any]) -> tuple[Any, ...]:
+    if meta.get("or_one") and isinstance(value, str):
+        value = [value]
     if not isinstance(value, (list, tuple)):
         raise _refusal(path, value, "a list")
     return tuple(_convert(hint, item, f"{path}[{i}]", meta) for i, item in enumerate(value))

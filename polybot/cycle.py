@@ -147,7 +147,7 @@ class WindowCycle:
         order_seq_base = spec.start_ns // NS * ORDERS_PER_MARKET
         trader.gateway.register_market(index, spec)
         trader.recorder.market_open(index, spec, order_seq_base=order_seq_base)
-        trader.engine.open_market(index, spec, order_seq_base=order_seq_base)
+        trader.door.open_market(index, spec, order_seq_base=order_seq_base)
         trader.inbox.market_opened(index, spec, now_ns=self._clock.now_ns())
         self._attach(spec, index)
         return index
@@ -309,7 +309,7 @@ class WindowCycle:
         trader.summary.pnl_usd[spec.slug] = payout - sum(market.cost_usd)
         trader.inbox.market_finished(index, now_ns=self._clock.now_ns())
         trader.gateway.forget_market(index)
-        trader.engine.drop_market(index)
+        trader.door.drop_market(index)
         trader.recorder.market_drop(index)
 
 

@@ -23,6 +23,7 @@ from loguru import logger
 from polybot import __version__
 from polybot._fast.ring import CommandRing
 from polybot.account import Account, check_live, forget_secrets, lent_account, open_account
+from polybot.assembly import HARD_MAX_ENV
 from polybot.books import Books
 from polybot.clock import Clock, wall_clock
 from polybot.config import Config, FeedsConfig
@@ -35,6 +36,7 @@ from polybot.feeds.liveness import patient
 from polybot.gateway.http import LaneClient
 from polybot.paper.gateway import PaperGateway
 from polybot.paper.ledger import PAPER_ACCOUNT, PaperLedger
+from polybot.replay.recorder import InputsRecorder, log_name
 from polybot.sim.checker import compare_rows, count_rows
 from polybot.sim.ledger import read_ledger
 from polybot.sim.ledger_view import own_rows
@@ -211,6 +213,7 @@ async def _trade(place: _Place, http: LaneClient, redactor: Redactor, signals: S
         session=place.session,
         on_ledger_error=_log_ledger_error,
     )
+    inputs = _open_inputs(place)
     inbox = TelemetryInbox(CommandRing(config.telemetry.queue_records))
     trader = Trader(
         config,
@@ -224,6 +227,7 @@ async def _trade(place: _Place, http: LaneClient, redactor: Redactor, signals: S
         inbox=inbox,
         journal=books.journal,
         make_gateway=None if place.paper is None else partial(PaperGateway, config=config, ledger=place.paper),
+        inputs=inputs,
     )
     signals.attach(trader)
     console = _open_console(place, redactor)
@@ -243,17 +247,29 @@ async def _trade(place: _Place, http: LaneClient, redactor: Redactor, signals: S
             code, summary = await _run_until_told(trader)
         open_orders = len(trader.gateway.open_order_seqs()) if code == EXIT_OK else None
     finally:
+        if inputs is not None:
+            inputs.close(is_clean=code == EXIT_OK)
         thread.stop()
         trouble = books.close(open_orders=open_orders)
         if trouble:
             sys.stderr.write(f"polybot: the journal did not end in order: {trouble}\n")
             code = code or EXIT_FAILED
+        if inputs is not None:
+            inputs.wait()
     if place.sim is not None:
         await place.sim.stop()
     if is_checked:
         equal = _check_ledger(place, books, console, before)
         code = code or (EXIT_OK if equal else EXIT_FAILED)
     return EXIT_ORDERS_OPEN if summary.orders_may_be_open else code
+
+
+def _open_inputs(place: _Place) -> InputsRecorder | None:
+    """Begin the log that `replay` runs again; what goes wrong with it is a notice, and nothing else."""
+    if not place.config.replay.record:
+        return None
+    name = log_name(wall_clock().now_ns(), place.session)
+    return InputsRecorder(place.config, place.clock, name=name, hard_max_usd=os.environ.get(HARD_MAX_ENV, ""))
 
 
 def _open_console(place: _Place, redactor: Redactor) -> Console:

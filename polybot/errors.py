@@ -9,16 +9,20 @@
     |   +-- VenueUnavailable no answer (timeout, reset); its kind NotSent: nothing had left
     +-- StateDamaged         a file of ours that cannot be what it claims: entries stay halted
     +-- TapeError            a tape or a recording that cannot be read as what it should be
-    +-- JournalError         the money journal took no record: nothing may be sent
+    +-- JobsFailed, JournalError        work on other cores; the money journal took no record: nothing may be sent
     +-- AlreadyRunning, KillFileFound, NoDaemon     who may start, and whom a command may talk to
     +-- InvariantBroken      our own state contradicts itself: latch, cancel all, exit 70
 """
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 __all__ = [
     "AlreadyRunning",
     "ConfigError",
     "DecodeError",
     "InvariantBroken",
+    "JobsFailed",
     "JournalError",
     "KillFileFound",
     "MarketRefused",
@@ -79,6 +83,17 @@ class StateDamaged(PolybotError):
 
 class TapeError(PolybotError):
     """A tape, or a recording to be imported, that cannot be read; the message names file and offset or line."""
+
+
+class JobsFailed(PolybotError):
+    """Items whose worker raised or died: `failures` by index says why, `results` has None in their place."""
+
+    def __init__(self, failures: Mapping[int, str], results: Sequence[Any]) -> None:
+        first = min(failures)
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        super().__init__(f"item {first} of {len(results)}: {failures[first]}{more}")
+        self.failures = dict(failures)
+        self.results = list(results)
 
 
 class JournalError(PolybotError):

@@ -10,6 +10,7 @@ Used by tests and by campaigns over many seeded windows.
 import asyncio
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,6 +19,7 @@ from typing import Any
 
 from polybot._fast.event import CommandBuffer
 from polybot._fast.keccak import keccak_256
+from polybot.assembly import HARD_MAX_ENV
 from polybot.books import Books
 from polybot.clock import VirtualClock
 from polybot.config import Config
@@ -25,6 +27,7 @@ from polybot.gateway.signer import Signer, parse_private_key
 from polybot.journal.check import JournalReport
 from polybot.paper.gateway import PaperGateway
 from polybot.paper.ledger import PAPER_ACCOUNT, PaperLedger
+from polybot.replay.recorder import InputsRecorder, log_name
 from polybot.sim.checker import CheckReport, compare_rows
 from polybot.sim.faults import FaultPlan
 from polybot.sim.ledger import read_ledger
@@ -73,6 +76,7 @@ class VirtualRun:
     trader: Trader
     venue: Venue
     lives: tuple[Trader, ...]
+    inputs: tuple[Path, ...] = ()  # the inputs log of each life, when they were asked for
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +91,8 @@ class _World:
     state_dir: Path | None
     session_id: str
     prepare: Callable[[Trader, Venue], None] | None
+    with_inputs: bool = False
+    inputs: list[InputsRecorder] = field(default_factory=list)
     screen: io.StringIO = field(default_factory=io.StringIO)
     digest: Any = field(default_factory=hashlib.sha256)
     commands: int = 0
@@ -106,12 +112,13 @@ def run_virtual(
     with_journal: bool = True,
     restarts: Sequence[Restart] = (),
     faults: FaultPlan | None = None,
+    with_inputs: bool = False,
 ) -> VirtualRun:
     """Run `config.run.markets` windows from the first boundary after start_ns (ns since the epoch).
 
     `prepare` is called once everything is wired, in every life; `during` holds (venue seconds after the start, call)
     pairs.  The journal lies in `state_dir`, None: beside the venue's ledger.
-    `faults` replaces the plan that `config.venue.faults` names.
+    `faults` replaces the plan that `config.venue.faults` names.  `with_inputs` writes an inputs log per life.
     Raises ValueError for an endless run.
     """
     if config.run.markets == 0:
@@ -128,6 +135,7 @@ def run_virtual(
                 state_dir=(state_dir or out_dir / "venue.state") if with_journal else None,
                 restarts=restarts,
                 faults=faults,
+                with_inputs=with_inputs,
             )
         )
 
@@ -156,6 +164,7 @@ async def _run(
     state_dir: Path | None,
     restarts: Sequence[Restart],
     faults: FaultPlan | None,
+    with_inputs: bool,
 ) -> VirtualRun:
     out_dir.mkdir(parents=True, exist_ok=True)
     config = _in_memory(config, out_dir)
@@ -182,6 +191,7 @@ async def _run(
         state_dir=state_dir,
         session_id=session_id,
         prepare=prepare,
+        with_inputs=with_inputs,
     )
     for at_s, call in during:
         loop.call_later(at_s, _call, call, world)
@@ -212,6 +222,7 @@ async def _live(world: _World, config: Config, *, until: Restart | None) -> _Lif
     """One trader from its start to its end, or to the instant where it is killed or stopped."""
     paper = world.paper = _paper(world, config)
     books, account = _books(world, config), _account(world, config)
+    inputs = _inputs(world, config)
     trader = Trader(
         config,
         world.clock,
@@ -221,6 +232,7 @@ async def _live(world: _World, config: Config, *, until: Restart | None) -> _Lif
         session_nonce=_nonce(world),
         journal=None if books is None else books.journal,
         make_gateway=None if paper is None else partial(PaperGateway, config=config, ledger=paper),
+        inputs=inputs,
     )
     world.lives.append(trader)
     console = Console(world.screen, mode="plain", environ={}, scrub=Redactor().scrub, refresh_ms=1_000)
@@ -232,12 +244,15 @@ async def _live(world: _World, config: Config, *, until: Restart | None) -> _Lif
     try:
         await _wait(world, life, config, until)
         if until is not None and until.is_kill and not life.done():
-            await _kill(trader, books, life)
+            await _kill(trader, books, life, inputs)
             books = None
         summary = trader.summary if life.cancelled() else await life
     finally:
         drain.cancel()
         writer.close()
+        if inputs is not None:
+            inputs.close()
+            inputs.wait()
         if books is not None:
             books.close(open_orders=len(trader.gateway.open_order_seqs()))
     return _Life(summary, writer.totals, books, account)
@@ -260,6 +275,7 @@ def _result(world: _World, last: _Life) -> VirtualRun:
         trader=world.lives[-1],
         venue=world.venue,
         lives=tuple(world.lives),
+        inputs=tuple(one.path for one in world.inputs if one.path is not None),
     )
 
 
@@ -277,9 +293,13 @@ async def _wait(world: _World, life: "asyncio.Task[RunSummary]", config: Config,
         raise TimeoutError(f"the run has not ended {limit_s:.0f} s after its start")
 
 
-async def _kill(trader: Trader, books: Books | None, life: "asyncio.Task[RunSummary]") -> None:
+async def _kill(
+    trader: Trader, books: Books | None, life: "asyncio.Task[RunSummary]", inputs: InputsRecorder | None
+) -> None:
     """End a life as kill -9 does: nothing more is written, nothing more is sent, nothing is said."""
     trader.recorder.failed = "killed"
+    if inputs is not None:
+        inputs.abandon()
     if books is not None:
         books.journal.abandon()
     life.cancel()
@@ -297,6 +317,18 @@ def _books(world: _World, config: Config) -> Books | None:
         session=world.session_id if world.paper is None else world.paper.session,
         on_ledger_error=None,
     )
+
+
+def _inputs(world: _World, config: Config) -> InputsRecorder | None:
+    """The inputs log of one life, written without a thread."""
+    if not world.with_inputs:
+        return None
+    name = log_name(world.clock.now_ns(), world.session_id)
+    hard_max_usd = os.environ.get(HARD_MAX_ENV, "")
+    world.inputs.append(
+        InputsRecorder(config, world.clock, name=name, hard_max_usd=hard_max_usd, threaded=False)
+    )
+    return world.inputs[-1]
 
 
 def _account(world: _World, config: Config) -> str:

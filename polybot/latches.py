@@ -58,11 +58,20 @@ class LossKeeper:
     `problem` says why entries must stay closed: a save that failed.
     """
 
-    def __init__(self, risk: Risk, store: LossStore | None, *, notice: Notice) -> None:
+    def __init__(
+        self,
+        risk: Risk,
+        store: LossStore | None,
+        *,
+        notice: Notice,
+        put_back: Callable[..., None] | None = None,
+    ) -> None:
+        """`put_back` is what `restore` puts results and halts back with; None: Risk.restore."""
         self.problem = ""
         self._risk = risk
         self._store = store
         self._notice = notice
+        self._put_back = risk.restore if put_back is None else put_back
         self._saved: LossState | None = None
         self._seen: tuple[int, ...] = ()  # at the last look
         self._manual: bool | None = None  # the manual halt as the operator left it, once we are stopping
@@ -79,7 +88,7 @@ class LossKeeper:
         self._saved = state
         if resume:
             self._words = ("run.resume", "operator")
-        self._risk.restore(
+        self._put_back(
             day=state.day,
             week=state.week,
             day_realised_usd=state.day_realised_usd,

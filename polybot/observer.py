@@ -15,7 +15,6 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from polybot._fast.cross_timeframe import look_at
 from polybot._fast.event import EventKind
 from polybot.clock import Clock
 from polybot.errors import MarketRefused, VenueError
@@ -81,7 +80,7 @@ class Observer:
                 market = trader.engine.markets[index]
                 if not market.start_ns <= now_ns < market.end_ns:
                     continue
-                mid, fair, sigma = look_at(market, trader.engine.spot, now_ns)
+                mid, fair, sigma = trader.door.look(index, now_ns)
                 text = (
                     f"{self.live[index].name}: observed, {(market.end_ns - now_ns) // NS} s left, mid {_shown(mid)}, "
                     f"fair {_shown(fair)}, volatility implied {_annual(sigma)} forecast "
@@ -142,7 +141,7 @@ class ObservedWindow:
         self.index = index
         try:
             trader.recorder.market_open(index, spec, order_seq_base=0, observed=True)
-            trader.engine.open_market(index, spec, order_seq_base=0, observed=True)
+            trader.door.open_market(index, spec, order_seq_base=0, observed=True)
             live[index] = self
             self._capture = StrikeCapture(spec, strike_sd=trader.config.model.strike_sd_bps * 1e-4)
             feed = MarketFeed(trader.config.venue.market_ws_url, trader.config.feeds, sink=trader.feed_events)
@@ -161,7 +160,7 @@ class ObservedWindow:
         finally:
             live.pop(index, None)
             if index in trader.engine.markets:
-                trader.engine.drop_market(index)
+                trader.door.drop_market(index)
                 trader.recorder.market_drop(index)
             trader.unregister(index)
         return strike

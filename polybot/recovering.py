@@ -36,7 +36,7 @@ NS = 1_000_000_000
 def restore(trader: "Trader", state: RecoveredState) -> list[RecoveredMarket]:
     """Put everything back; returns the markets that are to be gone on with, oldest first."""
     if state.balance is not None and isinstance(state.balance[1], MoneyEvent):
-        trader.engine.process(_buffer(state.balance[1].raw))
+        trader.door.retell(_buffer(state.balance[1].raw))
     traded = []
     for index, market in sorted(state.markets.items()):
         if market.opened.observed:
@@ -60,7 +60,7 @@ def check_sound(trader: "Trader", state: RecoveredState) -> None:
         text = f"the books restored from the journal do not add up ({broken} times)"
         trader.notice("ERROR", f"{text}; halted until resumed")
         trader.losses.explain(text, "polybot")
-        trader.engine.risk.halt()
+        trader.door.halt()
 
 
 def restored_words(state: RecoveredState) -> str:
@@ -75,15 +75,15 @@ def restored_words(state: RecoveredState) -> str:
 
 
 def _restore_market(trader: "Trader", market: RecoveredMarket) -> None:
-    engine, opened = trader.engine, market.opened
-    engine.open_market(opened.index, opened.spec, order_seq_base=market.next_order_seq + SEQ_GAP)
+    door, opened = trader.door, market.opened
+    door.open_market(opened.index, opened.spec, order_seq_base=market.next_order_seq + SEQ_GAP)
     trader.gateway.register_market(opened.index, opened.spec)
     for order in market.orders.values():
         intent = order.intent
-        engine.restore_order(
+        door.restore_order(
             opened.index,
+            strategy=intent.strategy,
             order_seq=intent.order_seq,
-            strategy=engine.strategy_slot(intent.strategy),
             outcome=intent.outcome,
             side=intent.side,
             order_type=intent.order_type,
@@ -95,7 +95,7 @@ def _restore_market(trader: "Trader", market: RecoveredMarket) -> None:
             cancel_edge=intent.cancel_edge,
         )
     for raw in market.restore_events():
-        engine.process(_buffer(raw))  # the Commands are thrown away
+        door.retell(_buffer(raw))  # the Commands are thrown away
     seen = _seen_trades(market)
     for order in market.orders.values():
         trades = _whole_trades(order, seen[order.intent.order_id])

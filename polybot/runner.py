@@ -1,9 +1,9 @@
 """The pump: Event -> engine -> Commands -> gateway, and everything that passes to telemetry.
 
 Owns the order of things on one call stack: events go in, orders leave through the gateway before telemetry
-sees them, and events that arise meanwhile (a local refusal) wait their turn.  The same pump runs live, in the
-virtual-time harness and later in backtest and replay.  Must not decide, wait or do I/O.  Called by feeds,
-the gateway and the daemon's timers through `feed`.
+sees them, the inputs log gets its copy after both, and events that arise meanwhile (a local refusal) wait
+their turn.  The same pump runs live and in the virtual-time harness.  Must not decide, wait or do I/O.
+Called by feeds, the gateway and the daemon's timers through `feed`.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from typing import Protocol
 from polybot._fast.engine import Engine
 from polybot._fast.event import CommandBuffer, CommandKind, EventBuffer, EventKind, OperatorCode
 from polybot.clock import Clock
+from polybot.replay.calls import InputsSink
 from polybot.telemetry.inbox import TelemetryInbox
 
 __all__ = ["CommandSink", "MoneyLog", "Runner"]
@@ -60,6 +61,7 @@ class Runner:
         gateway: CommandSink,
         on_feed_command: Callable[[int, int], None],
         journal: MoneyLog | None = None,
+        inputs: InputsSink | None = None,
     ) -> None:
         """`on_feed_command(kind, market)` gets CMD_REFETCH_TICK and CMD_RESYNC_BOOK."""
         self._engine = engine
@@ -68,6 +70,7 @@ class Runner:
         self._gateway = gateway
         self._on_feed_command = on_feed_command
         self._journal = journal
+        self._inputs = inputs
         self._waiting = EventBuffer()
         self._spare = EventBuffer()
         self._busy = False
@@ -101,7 +104,9 @@ class Runner:
         self._spare.add(EventKind.EV_OPERATOR, recv_ns=self._clock.now_ns(), i=OperatorCode.OP_HALT)
         if self._journal is not None:
             self._journal.events(self._spare)
-        self._engine.process(self._spare)
+        commands = self._engine.process(self._spare)
+        if self._inputs is not None:
+            self._inputs.step(self._spare, commands)
 
     def _step(self, events: EventBuffer) -> None:
         self._messages += 1
@@ -109,10 +114,29 @@ class Runner:
         decoded = self._clock.mono_ns()
         if self._journal is not None:
             self._journal.events(events)
-        commands = self._engine.process(events)
-        if not len(commands) and not timed:
-            return
-        decided = self._clock.mono_ns()
+        commands = self._process(events)
+        if len(commands) or timed:
+            decided = self._clock.mono_ns()
+            try:
+                self._hand_out(commands, events, decoded, decided)
+                if timed:
+                    self._note_sample(events, decoded, decided)
+            finally:
+                if self._inputs is not None:
+                    self._inputs.step(events, commands)
+        elif self._inputs is not None:
+            self._inputs.step(events, commands)
+
+    def _process(self, events: EventBuffer) -> CommandBuffer:
+        try:
+            return self._engine.process(events)
+        except Exception:
+            if self._inputs is not None:
+                self._inputs.raised(events)
+            raise
+
+    def _hand_out(self, commands: CommandBuffer, events: EventBuffer, decoded: int, decided: int) -> None:
+        """To the gateway first, then to feeds and telemetry."""
         actions = commands.actions()
         if actions & GATEWAY_ACTION:
             self._gateway(commands)
@@ -120,8 +144,6 @@ class Runner:
         if actions & FEED_ACTION:
             self._tell_feeds(commands)
         self._inbox.commands(commands, decided - decoded)
-        if timed:
-            self._note_sample(events, decoded, decided)
 
     def _receipt_ns(self, events: EventBuffer, mono_ns: int) -> tuple[int, int]:
         """(venue receive time of the first event, the raw monotonic time it stands for)."""

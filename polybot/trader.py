@@ -40,6 +40,8 @@ from polybot.market.resolution import OutcomePoller
 from polybot.market.window import Window, window_at
 from polybot.observer import ObservedWindow, Observer
 from polybot.recording import Recorder
+from polybot.replay.calls import EngineDoor
+from polybot.replay.recorder import InputsRecorder
 from polybot.runner import Runner
 from polybot.telemetry.console import Console
 from polybot.telemetry.inbox import TelemetryInbox
@@ -94,8 +96,11 @@ class Trader:
         session_nonce: bytes = b"",
         journal: Journal | None = None,
         make_gateway: Callable[[GatewayHooks], OrderGateway] | None = None,
+        inputs: InputsRecorder | None = None,
     ) -> None:
         """Take up what the journal recovered; without one everything ends with the process.
+
+        Everything that changes the engine is written to `inputs`.
 
         `make_gateway` makes another gateway than the venue's, which alone needs a signer.
         """
@@ -105,8 +110,12 @@ class Trader:
         self.inbox = inbox
         self.summary = RunSummary()
         self.engine = build_engine(config)
+        self._inputs = inputs
+        self.door = EngineDoor(self.engine, clock, inputs)
         store = None if journal is None else JournalStore(journal)
-        self.losses = LossKeeper(self.engine.risk, store, notice=self.notice)
+        self.losses = LossKeeper(
+            self.engine.risk, store, notice=self.notice, put_back=self.door.restore_losses
+        )
         self.recorder = Recorder(journal, self.engine, on_problem=self._on_journal_problem)
         self.discovery = Discovery(wires.http, clock, config.venue)
         self.outcomes = OutcomePoller(wires.http, clock, config.venue, config.engine)
@@ -129,6 +138,7 @@ class Trader:
             gateway=self.gateway.execute,
             on_feed_command=self._on_feed_command,
             journal=self.recorder if self.recorder.is_recording else None,
+            inputs=inputs,
         )
         self.tally = FeedTally()
         self._teller = Teller(self.engine, inbox, self.tally, notice=self.notice)
@@ -527,6 +537,8 @@ class Trader:
             self.losses.note()
             self.recorder.tend()
             self._teller.freshness(now_ns)
+            for level, text in () if self._inputs is None else self._inputs.news():
+                self.notice(level, text)
 
     def _close_entries(self, is_closed: bool) -> None:
         self.tell(EventKind.EV_VENUE, i=int(is_closed or self.stopping))

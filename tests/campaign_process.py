@@ -30,6 +30,8 @@ from polybot.journal.ledger_thread import catch_up
 from polybot.journal.reader import read_journal, recover
 from polybot.journal.records import Intent, MarketDrop
 from polybot.journal.recovery import Fold, RecoveredMarket
+from polybot.replay.inputs import find_inputs, open_inputs
+from polybot.replay.verify import verify
 from polybot.sim.ledger import Row, read_ledger
 
 __all__ = ["HARD", "Daemon", "Desk", "SimVenue", "Start", "check_dead_books", "desk", "open_orders", "start_words"]
@@ -315,6 +317,11 @@ class Desk:
         """Orders of which the journal cannot say that they ended: intents of killed processes, in running windows."""
         found = recover(self.journal)
         return 0 if found is None else len(found.state.open_orders())
+
+    def replay_logs(self) -> tuple[int, list[str]]:
+        """Play every inputs log again, however its process ended: (commands compared, what was not equal)."""
+        verdicts = [verify(open_inputs(path)) for path in find_inputs(self.folder / "logs")]
+        return sum(one.commands for one in verdicts), [one.text() for one in verdicts if not one.is_identical]
 
     def is_sealed(self) -> bool:
         """Did the last process end its journal in order, with nothing open?"""

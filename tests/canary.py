@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import zstandard
+
 __all__ = ["Canary", "find_in_bytes", "find_in_files", "forms_of"]
 
 MIN_PART = 12  # bytes of a form's half; shorter ones could occur by chance
@@ -74,6 +76,8 @@ def _contents(path: Path) -> Iterator[bytes]:
     yield data.rstrip(b"\0")  # a journal takes its room ahead
     if data.startswith(b"\x1f\x8b"):
         yield gzip.decompress(data)
+    if path.suffix == ".zst":  # blocks of a tape or of the inputs log
+        yield zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True).read()
     if data.startswith(b"SQLite format 3\x00"):
         yield _rows(path)
 

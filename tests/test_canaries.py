@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from polybot.tape.blocks import build_block
+from polybot.tape.records import Entry, EntryKind
 from tests.canary import Canary, find_in_bytes, find_in_files, forms_of
 
 RND = random.Random(17)
@@ -79,6 +81,9 @@ def test_leaks_are_found_in_files_of_every_kind_and_in_names(tmp_path: Path) -> 
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "deep" / "er" / "polybot.log").write_bytes(NOISE + text)
     (tmp_path / "packed.gz").write_bytes(gzip.compress(text))
+    entries = [Entry(number, number, 6, int(EntryKind.CALL), 0, part) for number, part in enumerate((NOISE, text), 1)]
+    blocks = [build_block(number, entries[number - 1 : number], level=3) for number in (1, 2)]
+    (tmp_path / "frames.zst").write_bytes(b"".join(blocks))
     (tmp_path / f"named-{CANARIES[2].text}").mkdir()
     database = sqlite3.connect(tmp_path / "ledger.sqlite")
     database.execute("create table facts (name text, value blob)")
@@ -88,6 +93,7 @@ def test_leaks_are_found_in_files_of_every_kind_and_in_names(tmp_path: Path) -> 
     database.close()
     (tmp_path / "clean.csv").write_bytes(NOISE)
     hits = "\n".join(find_in_files(tmp_path, CANARIES))
-    for where in ("deep/er/polybot.log", "packed.gz", "ledger.sqlite", f"the name named-{CANARIES[2].text}"):
+    named = f"the name named-{CANARIES[2].text}"
+    for where in ("deep/er/polybot.log", "packed.gz", "frames.zst", "ledger.sqlite", named):
         assert where in hits
     assert "clean.csv" not in hits

@@ -110,7 +110,9 @@ LINES = sorted({line for page in PAGES.values() for line in commands(page)})
 def test_command_lines_are_accepted(line: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Composed and checked as the command would; nothing is started."""
     write_own_strategy(elsewhere)
-    words = [word for word in line.split() if word not in ("--cfg", "job")]
+    words = [word for word in line.split() if word not in ("--cfg", "job", "-m")]
+    if "-m" in line.split():  # of a sweep its first point
+        words = [re.sub(r"=([^\[\],:]+)[,:].*", r"=\1", word) for word in words]
     assert main([*words, "--cfg", "job"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["run"]["markets"] >= 0
 
@@ -132,7 +134,7 @@ def test_every_command_is_documented_and_every_missing_one_is_missing() -> None:
     line = next(line for line in README.splitlines() if "python -m polybot [" in line)
     assert set(re.search(r"polybot \[([\w |-]+)\]", line)[1].split(" | ")) == set(cli._COMMANDS)
     missing = README[README.index("**Not there yet.**") :].partition("\n\n")[0].partition("\n## ")[0]
-    for word in ("doctor", "backtest", "replay", "analyze", "report"):
+    for word in ("doctor",):
         assert f"`{word}`" in missing
         assert word not in cli._COMMANDS
     for name in config.RiskConfig().strategies:

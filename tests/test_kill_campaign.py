@@ -72,11 +72,14 @@ def test_forty_kills_at_random_instants_leave_books_that_agree_and_the_same_wind
 
 
 def check_end(it, daemon):
-    """After the last stop: three books that agree, nothing open at the venue, and no word too good.
+    """After the last stop: three books that agree, every log replayed, nothing open at the venue, no word too good.
 
     An intent whose process died before it was sent stays unknown until its window is over: nobody can say more of it.
     """
     code, _ = daemon.end(20.0)
+    compared, different = it.replay_logs()
+    assert different == []
+    assert compared > 1_000
     assert it.compare() == "", daemon.text()[-3000:]
     assert open_orders(it.venue.rows(), it.account) == []
     assert code == (4 if it.left_unknown() else 0), daemon.text()[-3000:]

@@ -25,9 +25,11 @@ LAYERS = (
     (r"polybot\.market\.(spec|window)", 1),
     (r"polybot\.(credentials|feeds|gateway|journal|sim|telemetry|market|strategies)(\..*)?", 2),
     (r"polybot\.tape\.(record|screen|session|taped_window)", 4),
-    (r"polybot\.(account|runner|tape|backtest|analyze|paper|research|wallet)(\..*)?", 3),
-    (r"polybot\.(assembly|books|campaign\w*|control|cycle|daemon|entries|following|harness)(\..*)?", 4),
-    (r"polybot\.(observer|recording|recovering|telling|trader|cli|compose|__main__)(\..*)?", 4),
+    (r"polybot\.replay\.(command|step\w*)", 4),
+    (r"polybot\.(backtest|report)\.command", 4),
+    (r"polybot\.(account|assembly|runner|tape|replay|backtest|analyze|paper|report|research|wallet)(\..*)?", 3),
+    (r"polybot\.(books|campaign\w*|control|cycle|daemon|entries|following|harness|multirun)(\..*)?", 4),
+    (r"polybot\.(observer|recording|recovering|telling|trader|api|cli|compose|__main__)(\..*)?", 4),
 )
 # Third-party libraries and the only modules that may import them.
 OWNERS = {
@@ -40,12 +42,18 @@ OWNERS = {
     "hydra": r"polybot\.compose",
     "libc": r"polybot\._fast\..*",
     "loguru": r"polybot\.(?!_fast).*",
+    "matplotlib": r"polybot\.report\.(canvas|drawings|summary)",
     "numpy": r"polybot\.(_fast\.event|(?!_fast).*)",
     "omegaconf": r"polybot\.compose",
     "orjson": r"polybot\.(?!_fast)\w+\..*|polybot\.daemon",
+    "optuna": r"polybot\.backtest\.search",
     "picows": r"polybot\.(feeds\.connection|sim\..*)",
     "polymarket": r"polybot\.wallet\.official",
+    "rich": r"polybot\.(analyze\.screen|backtest\.command|replay\.step\w*)",
     "telegram": r"polybot\.telemetry\.telegram",
+    "pyarrow": r"polybot\.(analyze\.export|tape\.export)",
+    "ray": r"polybot\.backtest\.ray_jobs",
+    "textual": r"polybot\.replay\.step\w*",
     "uvloop": r"polybot\.(cli|sim\.child)",
     "zstandard": r"polybot\.tape\..*",
 }

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from polybot._fast.event import CommandKind
+from polybot.replay.inputs import find_inputs, open_inputs
+from polybot.replay.verify import Verdict, verify
 from tests.pauses import PauseWitness
 
 pytestmark = pytest.mark.alone
@@ -41,6 +44,14 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     yield work
     # A killed process leaves its control socket, which is no file; one that ended leaves nothing but its logs.
     assert {path.relative_to(work).parts[0] for path in work.rglob("*") if path.is_file()} == {"logs"}
+
+
+def replayed(folder: Path) -> Verdict:
+    """What the only inputs log of a run comes to when it is played again."""
+    (log,) = find_inputs(folder / "logs")
+    verdict = verify(open_inputs(log))
+    assert verdict.is_identical, verdict.text()
+    return verdict
 
 
 def market_rows(folder: Path) -> list[dict[str, str]]:
@@ -111,13 +122,15 @@ def test_a_signal_ends_it_cleanly_with_a_summary_and_takes_the_venue_along(folde
     assert "ORDERS MAY BE OPEN" not in out
     assert "0 differences" in out
     assert not Path(f"/proc/{venue}").exists()
+    verdict = replayed(folder)
+    assert (verdict.is_ended, verdict.notes) == (True, ())
 
 
-def test_a_killed_daemon_takes_its_venue_with_it(folder):
-    process = start(folder, "venue.speed=20")
+def test_a_killed_daemon_takes_its_venue_with_it_and_leaves_a_log_that_replays_to_its_end(folder):
+    process = start(folder, "venue.makers=slow", "venue.speed=20", "venue.seed=4")
     assert process.stdout is not None
     for line in process.stdout:
-        if "OPEN" in line:
+        if "FILL" in line:
             break
     (venue,) = children_of(process.pid)
     process.kill()
@@ -126,6 +139,12 @@ def test_a_killed_daemon_takes_its_venue_with_it(folder):
     while Path(f"/proc/{venue}").exists() and time.monotonic() < deadline:
         os.sched_yield()
     assert not Path(f"/proc/{venue}").exists()
+    verdict = replayed(folder)
+    assert not verdict.is_ended
+    assert verdict.commands > 10
+    (log,) = find_inputs(folder / "logs")
+    kinds = open_inputs(log).commands()["kind"].tolist()
+    assert {CommandKind.CMD_PLACE, CommandKind.CMD_FILL} <= set(kinds)
 
 
 def test_real_orders_are_refused_in_one_line_before_anything_starts(tmp_path):

@@ -12,6 +12,7 @@ from polybot.gateway.trades import trade_key
 from polybot.journal.records import MarketOpen, MoneyEvent, TradeSeen
 from polybot.journal.recovery import Stamped, fold
 from polybot.recovering import SEQ_GAP, restore, restored_words
+from polybot.replay.calls import EngineDoor
 
 BASE = 1_000
 MATCHED, CONFIRMED, FAILED = (
@@ -26,9 +27,9 @@ class Noting:
         self._engine = engine
         self.bases = {}
 
-    def open_market(self, index, spec, *, order_seq_base):
+    def open_market(self, index, spec, *, order_seq_base, observed):
         self.bases[index] = order_seq_base
-        return self._engine.open_market(index, spec, order_seq_base=order_seq_base)
+        return self._engine.open_market(index, spec, order_seq_base=order_seq_base, observed=observed)
 
     def __getattr__(self, name):
         return getattr(self._engine, name)
@@ -46,6 +47,7 @@ class Start:
         self.markets = restore(
             SimpleNamespace(
                 engine=self.engine,
+                door=EngineDoor(self.engine, None, None),
                 gateway=SimpleNamespace(register_market=lambda *_: None, restore=self._take),
                 recorder=SimpleNamespace(market_drop=self.dropped.append),
             ),

@@ -31,6 +31,7 @@ cdef class Book:
     cdef readonly bint has_snapshot
 
     cdef bint apply(self, const Event* e) noexcept nogil
+    cdef Py_ssize_t apply_run(self, const Event* ev, Py_ssize_t n) noexcept nogil
     cdef void take(self, int outcome, int side, int64_t ushares, int64_t limit_ticks, Walk* w) noexcept nogil
     cpdef void clear(self) noexcept nogil
     cpdef void begin_snapshot(self, int64_t tick_size=*) noexcept nogil
@@ -48,6 +49,8 @@ cdef class Book:
     cpdef uint64_t content_hash(self) noexcept nogil
     cdef void _wipe(self) noexcept nogil
     cdef void _place(self, int k, int64_t ticks, int64_t ushares) noexcept nogil
+    cdef void _occupy(self, int k, int64_t ticks, int64_t ushares) noexcept nogil
+    cdef void _set_levels(self, const Event* ev, Py_ssize_t n) noexcept nogil
     cdef int _next(self, int outcome, int side, int64_t ticks) noexcept nogil
     cdef int _from_up(self, int outcome, int64_t ticks) noexcept nogil
     cdef int64_t _scan_down(self, int k, int64_t ticks) noexcept nogil

@@ -8,7 +8,7 @@ Must not decide whether a book may be traded on: it only tells (`is_crossed`, `h
 Called by the engine for every book event, by the matching core and by the feed's REST witness.
 """
 cimport cython
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from polybot._fast.event cimport (
@@ -17,6 +17,7 @@ from polybot._fast.event cimport (
     EV_BOOK_LEVEL,
     EV_BOOK_SNAPSHOT,
     EV_TICK_SIZE,
+    F_END,
     SELL,
     UP,
     Event,
@@ -92,30 +93,26 @@ cdef class Book:
         """Set a level to an absolute size, 0 removes it; False for a price or size that cannot be."""
         if ticks < 0 or ticks > TOP or ushares < 0:
             return False
-        if ushares > 0 and self.tick_size > 0 and ticks % self.tick_size:
+        if ushares > 0 and self.tick_size > 0 and <uint32_t> ticks % <uint32_t> self.tick_size:
             self.off_tick += 1
         self._place(_index(outcome, side), _up(outcome, ticks), ushares)
         return True
 
     cdef void _place(self, int k, int64_t ticks, int64_t ushares) noexcept nogil:
         cdef int64_t w = ticks >> 6
-        cdef uint64_t bit = (<uint64_t> 1) << (ticks & 63)
-        cdef bint held = self.size[k][ticks] != 0
+        if self.size[k][ticks] == 0:
+            if ushares != 0:
+                self._occupy(k, ticks, ushares)
+            return
         self.size[k][ticks] = ushares
         if ushares != 0:
-            if not held:
-                self.occupied[k][w] |= bit
-                self.summary[k][w >> 6] |= (<uint64_t> 1) << (w & 63)
-                self.level_count += 1
-                if self.best[k] < 0 or (ticks > self.best[k] if k == 0 else ticks < self.best[k]):
-                    self.best[k] = ticks
-        elif held:
-            self.occupied[k][w] &= ~bit
-            if self.occupied[k][w] == 0:
-                self.summary[k][w >> 6] &= ~((<uint64_t> 1) << (w & 63))
-            self.level_count -= 1
-            if ticks == self.best[k]:
-                self.best[k] = self._scan_down(0, ticks - 1) if k == 0 else self._scan_up(1, ticks + 1)
+            return
+        self.occupied[k][w] &= ~((<uint64_t> 1) << (ticks & 63))
+        if self.occupied[k][w] == 0:
+            self.summary[k][w >> 6] &= ~((<uint64_t> 1) << (w & 63))
+        self.level_count -= 1
+        if ticks == self.best[k]:
+            self.best[k] = self._scan_down(0, ticks - 1) if k == 0 else self._scan_up(1, ticks + 1)
 
     cdef bint apply(self, const Event* e) noexcept nogil:
         """Apply one book event; False when it did not change the book (other kind, orphan, bad level).
@@ -137,6 +134,61 @@ cdef class Book:
             self.set_tick_size(e.i)
             return True
         return False
+
+    cdef Py_ssize_t apply_run(self, const Event* ev, Py_ssize_t n) noexcept nogil:
+        """Apply the first event and those after it that belong to the same message, kind and market; how many.
+
+        A snapshot takes its levels with it.  The run ends after F_END.
+        """
+        cdef Py_ssize_t k = 1
+        cdef int kind = ev.kind
+        self.apply(ev)
+        if kind == EV_BOOK_SNAPSHOT:
+            kind = EV_BOOK_LEVEL
+        elif kind != EV_BOOK_LEVEL and kind != EV_BOOK_DELTA:
+            return 1
+        while (k < n and not ev[k - 1].flags & F_END and ev[k].kind == kind and ev[k].market == ev.market
+               and ev[k].recv_ns == ev.recv_ns):
+            k += 1
+        if kind == EV_BOOK_LEVEL or self.has_snapshot:
+            self._set_levels(&ev[1], k - 1)
+        else:
+            self.orphans += k - 1
+        return k
+
+    cdef void _set_levels(self, const Event* ev, Py_ssize_t n) noexcept nogil:
+        """set_level for each event; the hottest loop of a replay, so what lies in memory is kept in registers."""
+        cdef Py_ssize_t e
+        cdef int64_t ticks, ushares
+        cdef int64_t grid = self.tick_size if self.tick_size > 0 else 1
+        # ticks // grid == ticks * inverse >> 32 for all below 2**14 (the rounding of inverse is below 2**-14 of a tick)
+        cdef uint64_t inverse = ((<uint64_t> 1 << 32) + grid - 1) // grid
+        cdef int k
+        for e in range(n):
+            ticks, ushares = ev[e].i, ev[e].j
+            if ticks < 0 or ticks > TOP or ushares < 0:
+                continue
+            k = _index(ev[e].outcome, ev[e].side)
+            if ushares > 0 and <int64_t> (<uint64_t> ticks * inverse >> 32) * grid != ticks:
+                self.off_tick += 1
+            ticks = _up(ev[e].outcome, ticks)
+            if ushares != 0 and self.size[k][ticks] == 0:
+                self._occupy(k, ticks, ushares)
+            elif ushares != 0:
+                self.size[k][ticks] = ushares
+            else:
+                self._place(k, ticks, 0)
+
+    cdef inline void _occupy(self, int k, int64_t ticks, int64_t ushares) noexcept nogil:
+        """A level where there was none."""
+        cdef int64_t w = ticks >> 6
+        if self.occupied[k][w] == 0:
+            self.summary[k][w >> 6] |= (<uint64_t> 1) << (w & 63)
+        self.size[k][ticks] = ushares
+        self.occupied[k][w] |= (<uint64_t> 1) << (ticks & 63)
+        self.level_count += 1
+        if self.best[k] < 0 or (ticks > self.best[k] if k == 0 else ticks < self.best[k]):
+            self.best[k] = ticks
 
     # -- reading ------------------------------------------------------------------------------
 

@@ -62,6 +62,9 @@ cdef class CrossTimeframe(Strategy):
         cdef double up, down, edge, floor, sd
         cdef int outcome
         self.note_pairs(market)
+        if len(market.peers) == 1 and self.others_count > 0:
+            self.gate(G_WINDOWS, 0.0, self.others_count)     # what the surface would find, without asking it
+            return 0
         self.collect(market, spot)
         if not self.gate(G_WINDOWS, self.surface.usable, self.others_count):
             return 0

@@ -10,11 +10,12 @@ strategy that raises is disabled and named in ``alerts``.  Called by the runner 
 """
 from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
+from libc.stdlib cimport free, realloc
 
 from polybot._fast.account cimport Account
 from polybot._fast.event cimport (
     BUY, CMD_CANCEL_ALL, CMD_PLACE, CMD_REFETCH_TICK, CMD_RESYNC_BOOK, CMD_SIGNAL, DOWN, EV_BALANCE, EV_BOOK_DELTA,
-    EV_BOOK_LEVEL, EV_BOOK_SNAPSHOT, EV_FEED_STATE, EV_FILL, EV_MARKET_CLOSE, EV_OPERATOR, EV_ORACLE_SPOT,
+    EV_BOOK_SNAPSHOT, EV_FEED_STATE, EV_FILL, EV_MARKET_CLOSE, EV_OPERATOR, EV_ORACLE_SPOT,
     EV_ORACLE_TWAP, EV_ORDER_UPDATE, EV_OUTCOME, EV_PUBLIC_QUOTE, EV_SPOT_QUOTE, EV_SPOT_TRADE, EV_STRIKE,
     EV_TICK_SIZE, EV_TIMER, EV_VENUE, F_END, F_GAP, F_SNAPSHOT, FEED_MARKET, FS_WITNESSED, NO_MARKET, OP_FLATTEN, OP_HALT,
     OP_RESUME, OS_UNKNOWN, TS_FAILED, TS_MATCHED, UP, CommandBuffer, Event, EventBuffer,
@@ -39,13 +40,6 @@ cdef bint _is_sound_fill(const Event* e) noexcept:
     if not (0 < e.j <= MAX_USHARES and 0 < e.i < 10_000 and 0.0 <= e.y < MAX_KEY and e.y == <int64_t> e.y):
         return False
     return <int> TS_MATCHED <= e.x <= <int> TS_FAILED and e.x == <int> e.x
-
-
-cdef int _told(double ticks, int empty) noexcept:
-    """A best price told beside a delta: -2 when not told, -1 for an empty side (`empty` on the wire)."""
-    if ticks < 0.0:
-        return -2
-    return -1 if ticks == empty else <int> ticks
 
 
 cdef class Engine:
@@ -78,6 +72,13 @@ cdef class Engine:
         self.flattener = Flattener(self.account, self.out, end_guard_ns=self.end_guard_ns)
         self.wants_any_book = any((<Strategy> s).enabled and (<Strategy> s).triggers & ON_ANY_BOOK for s in self.strategies)
         self.pool = [Signal() for _ in range(MAX_STRATEGIES)]
+        for index in range(MAX_STRATEGIES):
+            self.signal_of[index] = <void*> self.pool[index]
+        for index, strategy in enumerate(self.strategies):
+            self.trigger_of[index] = strategy.triggers
+
+    def __dealloc__(self):
+        free(self.table)
 
     # -- side records -----------------------------------------------------------------------------------------
 
@@ -92,8 +93,10 @@ cdef class Engine:
                             shrink=self.market_shrink, lag_s=self.oracle_lag_s, tau_shift_s=self.tau_shift_s,
                             observed=observed, siblings=self.active)
         (<MarketState> state).fresh_left = self.fresh_samples
+        self.reserve(index)
         self.markets[index] = state
         self.active.append(state)
+        self.table[index] = <void*> state
         for strategy in self.strategies:
             (<Strategy> strategy).prepare(state)
         return state
@@ -110,6 +113,7 @@ cdef class Engine:
         strategy = Strategy(name, gate_names=(), triggers=0, enabled=False)
         strategy.bind(len(self.strategies))
         self.strategies.append(strategy)
+        self.trigger_of[strategy.index] = strategy.triggers
         return strategy.index
 
     def restore_order(self, int market_index, *, int64_t order_seq, int strategy, int outcome, int side, int order_type,
@@ -146,8 +150,28 @@ cdef class Engine:
         if not m.settled and (m.shares[UP_SLOT] or m.shares[DOWN_SLOT] or m.cost_usd[UP_SLOT] or m.cost_usd[DOWN_SLOT]):
             raise ValueError(f"market {index} holds a position that is not settled")
         self.account.forget_market(m)
+        self.table[index] = NULL
         del self.markets[index]
         self.active.remove(m)
+        self.touched, self.many_touched = None, False
+        for m in self.active:
+            if m.dirty:
+                self.touch(m)
+
+    cdef int reserve(self, int index) except -1:
+        """Make room for a market index in the table."""
+        cdef Py_ssize_t k, wanted = index + 64
+        cdef void* grown
+        if index < self.n_table:
+            return 0
+        grown = realloc(self.table, wanted * sizeof(void*))
+        if grown == NULL:
+            raise MemoryError()
+        self.table = <void**> grown
+        for k in range(self.n_table, wanted):
+            self.table[k] = NULL
+        self.n_table = wanted
+        return 0
 
     # What became of our orders, as Python reads it.
     @property
@@ -179,27 +203,39 @@ cdef class Engine:
 
     cpdef CommandBuffer process(self, EventBuffer events):
         """Apply events in order; the returned buffer is reused by the next call."""
-        cdef Py_ssize_t k
         self.out.clear()
-        for k in range(events.n):
-            self.apply(&events.ev[k])
+        self.apply_all(events.ev, events.n)
         return self.out
 
+    cdef int apply_all(self, const Event* ev, Py_ssize_t n) except -1:
+        """Apply events in order; the levels of one message in one go."""
+        cdef Py_ssize_t k = 0
+        while k < n:
+            if EV_BOOK_SNAPSHOT <= ev[k].kind <= EV_BOOK_DELTA:
+                k += self.on_book(&ev[k], n - k)
+            else:
+                self.apply(&ev[k])
+                k += 1
+        return 0
+
     cdef MarketState find(self, int index):
-        cdef MarketState m
-        for m in self.active:
-            if m.index == index:
-                return m
-        return None
+        return <MarketState> self.table[index] if 0 <= index < self.n_table and self.table[index] != NULL else None
+
+    cdef void touch(self, MarketState m) noexcept:
+        """The message under way changed what is known of this market's book."""
+        m.dirty = True
+        if self.touched is None:
+            self.touched = m
+        elif self.touched is not m:
+            self.many_touched = True
 
     cdef int apply(self, const Event* e) except -1:
+        """Apply one event that is no book's."""
         cdef int kind = e.kind
         if e.recv_ns > self.now_ns:
             self.now_ns = self.account.now_ns = e.recv_ns
         if kind == EV_SPOT_TRADE:
             return self.on_spot_trade(e)
-        if kind == EV_BOOK_LEVEL or kind == EV_BOOK_DELTA or kind == EV_BOOK_SNAPSHOT:
-            return self.on_book(e)
         if kind == EV_SPOT_QUOTE:
             self.spot.on_quote(e.x, e.y, e.recv_ns)
             return 0
@@ -259,68 +295,58 @@ cdef class Engine:
             self.risk.note_greeks(self.active, self.spot, e.recv_ns)
         return 0
 
-    cdef int on_book(self, const Event* e) except -1:
-        cdef MarketState m = self.find(e.market)
+    cdef Py_ssize_t on_book(self, const Event* ev, Py_ssize_t n) except -1:
+        """Apply the run of book events of one kind that begins here; how many they are."""
+        cdef MarketState m = self.find(ev.market)
+        cdef Py_ssize_t run = 1
+        if ev.recv_ns > self.now_ns:
+            self.now_ns = self.account.now_ns = ev.recv_ns
         if m is None:
             self.account.strays += 1
         else:
-            m.book.apply(e)
-            m.dirty = True
-            m.book_stamp_ns = e.venue_ns
-            if e.kind == EV_BOOK_DELTA and (e.x >= 0 or e.y >= 0):
-                m.told_outcome = e.outcome
-                m.told_bid, m.told_ask = _told(e.x, 0), _told(e.y, 10_000)
-            elif e.kind == EV_BOOK_SNAPSHOT:
-                m.told_bid = m.told_ask = -2
-                m.mismatches = 0
-                m.renewed = True
-        return self.on_message_end(e.recv_ns) if e.flags & F_END else 0
+            run = m.take_book(ev, n)
+            self.touch(m)
+        if ev[run - 1].flags & F_END:
+            self.on_message_end(ev.recv_ns)
+        return run
 
     cdef int on_message_end(self, int64_t now_ns) except -1:
         """A venue message is complete: check the books it touched, then ask the strategies once per market."""
-        cdef MarketState m
-        cdef int any_book = 0
+        cdef MarketState m = self.touched
+        cdef bint many = self.many_touched or self.wants_any_book
+        cdef int any_book = ON_ANY_BOOK if self.wants_any_book else 0
+        self.touched, self.many_touched = None, False
+        if m is None:
+            return 0
+        if not many:
+            m.book_ns = now_ns
+            m.note_quotes(self.spot.last)
+            return self.on_book_end(m, ON_BOOK, now_ns)
         for m in self.active:
             if m.dirty:
                 m.book_ns = now_ns               # before anybody looks at this book as another window's
                 m.note_quotes(self.spot.last)
-                any_book = ON_ANY_BOOK if self.wants_any_book else 0
         for m in self.active:
-            if not m.dirty:
-                if any_book and not m.closed:
-                    self.evaluate(m, ON_ANY_BOOK, now_ns)
-                continue
-            m.dirty = False
-            self.check_told(m)
-            if m.book.off_tick != m.off_tick_seen:
-                m.off_tick_seen = m.book.off_tick
-                if not m.tick_refetch:
-                    m.tick_refetch = True
-                    emit(self.out, CMD_REFETCH_TICK, m.index, now_ns)
-            elif m.renewed:
-                m.tick_refetch = False           # a snapshot with all levels on its tick is an answer
-            m.renewed = False
-            if not m.closed:
-                self.evaluate(m, ON_BOOK | any_book, now_ns)
+            if m.dirty:
+                self.on_book_end(m, ON_BOOK | any_book, now_ns)
+            elif any_book and not m.closed:
+                self.evaluate(m, ON_ANY_BOOK, now_ns)
         return 0
 
-    cdef int check_told(self, MarketState m) except -1:
-        """Compare our best prices with those the venue told; two messages in disagreement ask for a resync."""
-        cdef bint same
-        if (m.told_bid == -2 and m.told_ask == -2) or not m.book.has_snapshot:
-            return 0
-        same = m.told_bid == -2 or m.book.best_bid(m.told_outcome) == m.told_bid
-        same = same and (m.told_ask == -2 or m.book.best_ask(m.told_outcome) == m.told_ask)
-        m.told_bid = m.told_ask = -2
-        if same:
-            m.mismatches = 0
-            return 0
-        m.mismatches += 1
-        if m.mismatches >= self.mismatch_limit:
-            m.mismatches = 0
-            m.resyncs += 1
+    cdef int on_book_end(self, MarketState m, int trigger, int64_t now_ns) except -1:
+        """One book is complete: what must be asked again, then the strategies."""
+        m.dirty = False
+        if m.contradicts(self.mismatch_limit):
             emit(self.out, CMD_RESYNC_BOOK, m.index, self.now_ns)
-        return 0
+        if m.book.off_tick != m.off_tick_seen:
+            m.off_tick_seen = m.book.off_tick
+            if not m.tick_refetch:
+                m.tick_refetch = True
+                emit(self.out, CMD_REFETCH_TICK, m.index, now_ns)
+        elif m.renewed:
+            m.tick_refetch = False               # a snapshot with all levels on its tick is an answer
+        m.renewed = False
+        return 0 if m.closed else self.evaluate(m, trigger, now_ns)
 
     cdef int on_quote(self, const Event* e) except -1:
         """The venue's own best prices: a check on our book, not a source of it."""
@@ -329,7 +355,7 @@ cdef class Engine:
             self.account.strays += 1
         else:
             m.told_outcome, m.told_bid, m.told_ask = e.outcome, <int> e.x, <int> e.y
-            m.dirty = True
+            self.touch(m)
         return self.on_message_end(e.recv_ns) if e.flags & F_END else 0
 
     cdef int on_tick_size(self, const Event* e) except -1:
@@ -352,7 +378,7 @@ cdef class Engine:
         self.spot.on_timer(now_ns)
         self.risk.roll(now_ns)
         for m in self.active:
-            marked += self.marked(m)
+            marked += m.marked()
             if m.closed:
                 if m.open_orders:
                     self.account.cancel_resting(m, now_ns, True)
@@ -379,20 +405,6 @@ cdef class Engine:
             return 0
         stopped = stopped or self.risk._check_portfolio(m, self.spot, False, now_ns) != DISPATCHED
         return self.account.cancel_resting(m, now_ns, stopped)
-
-    cdef int64_t marked(self, MarketState m) noexcept:
-        """Mark minus cost of the open position in micro-USD: at mid, else at our fair, else at cost."""
-        cdef int bid = m.book.best_bid(UP), ask = m.book.best_ask(UP)
-        cdef double up
-        if m.settled or (m.shares[UP_SLOT] == 0 and m.shares[DOWN_SLOT] == 0):
-            return 0
-        if bid > 0 and ask > 0:
-            up = (bid + ask) * 0.5e-4
-        elif m.px.status == 0 and not isnan(m.px.p_up):
-            up = m.px.p_up
-        else:
-            return 0
-        return <int64_t> (m.shares[UP_SLOT] * up + m.shares[DOWN_SLOT] * (1.0 - up)) - m.cost_usd[UP_SLOT] - m.cost_usd[DOWN_SLOT]
 
     cdef int on_strike(self, const Event* e) except -1:
         cdef MarketState m = self.find(e.market)
@@ -463,39 +475,40 @@ cdef class Engine:
         return DISPATCHED
 
     cdef int evaluate(self, MarketState m, int trigger, int64_t now_ns) except -1:
-        cdef Strategy strategy
-        cdef Signal signal
-        cdef int n = 0
+        cdef int n
         m.block_reason = self.pregate(m, now_ns)
         if m.block_reason != DISPATCHED:
             m.blocked[m.block_reason] += 1
             return 0
         if m.open_orders:
             self.account.cancel_resting(m, now_ns, False)
-        for strategy in self.strategies:
-            if not strategy.triggers & trigger:
-                continue
-            if not strategy.enabled:
-                m.denials[strategy.index][<int> DISABLED] += 1
-            else:
-                signal = <Signal> self.pool[n]
-                if self.ask(strategy, m, signal):
-                    m.signals[strategy.index] += 1
-                    n += 1
+        n = self.ask(m, trigger)
         return self.decide(m, n, now_ns) if n else 0
 
-    cdef int ask(self, Strategy strategy, MarketState m, Signal signal) except -1:
-        """Ask one strategy; one that raises is disabled, and the daemon is told."""
-        try:
-            if not strategy.run(m, self.spot, signal):
-                return 0
-            signal.check()
-            return 1
-        except Exception as error:
-            strategy.disable()
-            self.account.retire(strategy.index)
-            self.account.alerts.append(f"strategy {strategy.name} raised {type(error).__name__}: {error}; disabled")
-            return 0
+    cdef int ask(self, MarketState m, int trigger) except -1:
+        """Ask the strategies of this trigger; their signals lie in the pool.  One that raises is disabled, and told of."""
+        cdef Strategy strategy = None
+        cdef Py_ssize_t k = 0, count = len(self.strategies)
+        cdef int n = 0
+        while k < count:
+            try:                                 # around them all: entering it costs as much as asking one
+                while k < count:
+                    k += 1
+                    if not self.trigger_of[k - 1] & trigger:
+                        continue
+                    strategy = <Strategy> self.strategies[k - 1]
+                    if not strategy.enabled:
+                        m.denials[strategy.index][<int> DISABLED] += 1
+                    elif strategy.run(m, self.spot, <Signal> self.signal_of[n]):
+                        (<Signal> self.signal_of[n]).check()
+                        m.signals[strategy.index] += 1
+                        n += 1
+            except Exception as error:
+                strategy.disable()
+                self.account.retire(strategy.index)
+                text = f"strategy {strategy.name} raised {type(error).__name__}: {error}; disabled"
+                self.account.alerts.append(text)
+        return n
 
     cdef int decide(self, MarketState m, int n, int64_t now_ns) except -1:
         """Side coherence, order by edge x confidence, risk, dispatch; every signal is recorded with its fate."""
@@ -517,7 +530,7 @@ cdef class Engine:
                 record_signal(self.out, m, s, CMD_SIGNAL, 0, now_ns)
         return 0
 
-    def _passive(self, Signal s) -> bool:
+    cdef bint _passive(self, Signal s) noexcept:
         return (<Strategy> self.strategies[s.strategy]).passive
 
     cdef int settle_sides(self, MarketState m, int n) noexcept:
@@ -575,7 +588,7 @@ cdef class Engine:
             return 0
         self.risk.marked_usd = 0                 # of the others: what is realised now must not count twice
         for other in self.active:
-            self.risk.marked_usd += self.marked(other) if other is not m else 0
+            self.risk.marked_usd += other.marked() if other is not m else 0
         return self.account.on_outcome(m, e.outcome)
 
 

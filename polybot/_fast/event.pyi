@@ -7,6 +7,7 @@ import numpy as np
 
 EVENT_DTYPE: np.dtype[Any]
 COMMAND_DTYPE: np.dtype[Any]
+QUOTE_DTYPE: np.dtype[Any]
 MAX_RECORDS: int
 
 class EventKind(IntEnum):
@@ -254,3 +255,5 @@ class CommandBuffer:
     def actions(self) -> int: ...
     def to_bytes(self) -> bytes: ...
     def to_numpy(self) -> np.ndarray[Any, Any]: ...
+
+def read_records(raw: bytes, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]: ...

@@ -2,7 +2,7 @@
 
 Owns the layout; the meaning of every field stands beside its kind in event.pxd.
 Must not interpret: decoders fill events, the engine reads them.  Called by every decoder,
-the engine, the runner and whoever reads a tape or a journal (``EVENT_DTYPE``, ``COMMAND_DTYPE``).
+the engine, the runner and whoever reads a tape or a journal (``EVENT_DTYPE``, ``COMMAND_DTYPE``, ``QUOTE_DTYPE``).
 """
 import numpy as np
 
@@ -19,6 +19,8 @@ COMMAND_DTYPE = np.dtype([
     ("shares", "<i8"), ("usd", "<i8"), ("edge", "<f8"), ("fair", "<f8"), ("confidence", "<f8"),
     ("size_frac", "<f8"), ("spot", "<f8"), ("distance", "<f8"), ("tau_s", "<f8"), ("delta", "<f8"), ("gamma", "<f8"), ("vega", "<f8"),
 ])
+# Best prices of Up (0: that side is empty) at the moment they changed, as the pump notes them.
+QUOTE_DTYPE = np.dtype([("recv_ns", "<i8"), ("market", "<u2"), ("bid_ticks", "<i4"), ("ask_ticks", "<i4")])
 # A buffer above this holds no honest input: the largest venue message is a book of 20,000 levels.
 MAX_RECORDS = 1 << 20
 
@@ -202,6 +204,11 @@ cdef class CommandBuffer:
     def to_numpy(self):
         """Copy of the records as a structured array of shape (len(),)."""
         return np.frombuffer(self.to_bytes(), dtype=COMMAND_DTYPE)
+
+
+def read_records(bytes raw, dtype):
+    """Packed records as a read-only structured array of shape (len(raw) / itemsize,)."""
+    return np.frombuffer(raw, dtype=dtype)
 
 
 # Python sees every code both in its enum and by its own name.

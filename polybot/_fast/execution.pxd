@@ -25,7 +25,9 @@ ctypedef struct Action:
 cdef class SimExecution:
     cdef readonly int64_t now_ns, cash_usd, held_usd
     cdef int64_t n_placed, n_fills, n_killed, n_rejected, n_self_hits, n_cancels_late, n_blind
-    cdef list markets                # SimMarket or None by market index
+    cdef dict markets                # market index -> SimMarket
+    cdef void** table                # the same, borrowed from there, by market index; NULL: none
+    cdef Py_ssize_t n_table
     cdef dict orders                 # order_seq -> SimOrder, until its last fill is confirmed
     cdef Action* heap
     cdef Py_ssize_t n_actions, heap_capacity
@@ -37,6 +39,9 @@ cdef class SimExecution:
     cpdef int process(self, EventBuffer events, EventBuffer out) except -1
     cpdef int advance(self, int64_t now_ns, EventBuffer out) except -1
 
+    cdef int apply_all(self, const Event* ev, Py_ssize_t n) except -1
+    cdef Py_ssize_t apply(self, const Event* ev, Py_ssize_t n) except -1
+    cdef int reserve(self, int index) except -1
     cdef SimMarket find(self, int64_t index)
     cdef int on_message_end(self, SimMarket m) except -1
     cdef int on_print(self, SimMarket m, const Event* e) except -1

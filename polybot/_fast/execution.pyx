@@ -50,42 +50,50 @@ cdef class SimExecution:
         self.confirm_ns, self.cancel_ns = confirm_ns, cancel_ns
         self.queue_model, self.extra_ticks = queue, extra_ticks
         self.next_key = first_key
-        self.markets, self.orders = [], {}
+        self.markets, self.orders = {}, {}
 
     def __dealloc__(self):
         free(self.heap)
+        free(self.table)
 
     # ---- market data
 
     cpdef int process(self, EventBuffer events, EventBuffer out) except -1:
         """Take market events in order of receipt; append what became of our orders to `out`."""
-        cdef Py_ssize_t k
-        cdef Event* e
-        cdef SimMarket m
         self.out = out
-        for k in range(events.n):
-            e = &events.ev[k]
-            if self.n_actions and self.heap[0].due_ns < e.recv_ns:
-                self.run_until(e.recv_ns - 1)
-            if e.recv_ns > self.now_ns:
-                self.now_ns = e.recv_ns
-            if EV_BOOK_SNAPSHOT <= e.kind <= EV_TICK_SIZE:
-                m = self.find(e.market)
-                if m is None:
-                    continue
-                if e.kind == EV_PUBLIC_TRADE:
-                    m.prints += 1
-                    if m.n_resting:
-                        self.on_print(m, e)
-                    continue
-                m.book.apply(e)
-                if e.kind == EV_BOOK_SNAPSHOT:
-                    m.is_blind = False
-                if e.flags & F_END and (m.n_resting or m.n_taken) and m.book.has_snapshot:
-                    self.on_message_end(m)
-            elif e.kind == EV_FEED_STATE:
-                self.on_feed_state(e)
+        return self.apply_all(events.ev, events.n)
+
+    cdef int apply_all(self, const Event* ev, Py_ssize_t n) except -1:
+        """Take market events; what became of our orders goes to `self.out`."""
+        cdef Py_ssize_t k = 0
+        while k < n:
+            k += self.apply(&ev[k], n - k)
         return 0
+
+    cdef Py_ssize_t apply(self, const Event* ev, Py_ssize_t n) except -1:
+        """Take one market event, or the run of levels of one message; how many events that was."""
+        cdef SimMarket m
+        cdef Py_ssize_t run = 1
+        if self.n_actions and self.heap[0].due_ns < ev.recv_ns:
+            self.run_until(ev.recv_ns - 1)
+        if ev.recv_ns > self.now_ns:
+            self.now_ns = ev.recv_ns
+        if ev.kind == EV_FEED_STATE:
+            self.on_feed_state(ev)
+        if not EV_BOOK_SNAPSHOT <= ev.kind <= EV_TICK_SIZE or ev.market >= self.n_table or self.table[ev.market] == NULL:
+            return 1
+        m = <SimMarket> self.table[ev.market]
+        if ev.kind == EV_PUBLIC_TRADE:
+            m.prints += 1
+            if m.n_resting:
+                self.on_print(m, ev)
+            return 1
+        run = m.book.apply_run(ev, n)
+        if ev.kind == EV_BOOK_SNAPSHOT:
+            m.is_blind = False
+        if ev[run - 1].flags & F_END and (m.n_resting or m.n_taken) and m.book.has_snapshot:
+            self.on_message_end(m)
+        return run
 
     cpdef int advance(self, int64_t now_ns, EventBuffer out) except -1:
         """Carry out everything due up to now_ns, this instant included; the data up to it must be in."""
@@ -97,14 +105,14 @@ cdef class SimExecution:
         return 0
 
     cdef SimMarket find(self, int64_t index):
-        return <SimMarket> self.markets[index] if index < len(self.markets) else None
+        return <SimMarket> self.table[index] if 0 <= index < self.n_table and self.table[index] != NULL else None
 
     cdef int on_feed_state(self, const Event* e) except -1:
         """A lost or silent socket makes its markets blind: what was shown is no longer known to be there."""
         cdef SimMarket m
         if e.i != FEED_MARKET or (e.j != FS_DISCONNECTED and e.j != FS_STALE):
             return 0
-        for m in self.markets if e.market == NO_MARKET else (self.find(e.market),):
+        for m in self.markets.values() if e.market == NO_MARKET else (self.find(e.market),):
             if m is not None:
                 m.is_blind = True
         return 0
@@ -455,11 +463,11 @@ cdef class SimExecution:
         """Follow a market from now on; its orders end with its window."""
         if not 0 <= index < MAX_MARKETS:
             raise ValueError(f"no market index: {index}")
-        while len(self.markets) <= index:
-            self.markets.append(None)
-        if self.markets[index] is not None:
+        if index in self.markets:
             raise ValueError(f"market index {index} is in use")
+        self.reserve(index)
         self.markets[index] = SimMarket(index, spec)
+        self.table[index] = <void*> self.markets[index]
         self.schedule(spec.end_ns, ACT_CLOSE, index, 0)
 
     def drop_market(self, int index) -> None:
@@ -472,7 +480,23 @@ cdef class SimExecution:
             if o.market == index:
                 self.hold(m, o, 0)
                 del self.orders[o.seq]
-        self.markets[index] = None
+        self.table[index] = NULL
+        del self.markets[index]
+
+    cdef int reserve(self, int index) except -1:
+        """Make room for a market index in the table."""
+        cdef Py_ssize_t k, wanted = index + 64
+        cdef void* grown
+        if index < self.n_table:
+            return 0
+        grown = realloc(self.table, wanted * sizeof(void*))
+        if grown == NULL:
+            raise MemoryError()
+        self.table = <void**> grown
+        for k in range(self.n_table, wanted):
+            self.table[k] = NULL
+        self.n_table = wanted
+        return 0
 
     def place(self, int market, *, int64_t order_seq, int outcome, int side, int order_type, int64_t price_ticks,
               int64_t ushares, int64_t arrive_ns, int64_t asked=0, int64_t usd=-1, bint post_only=False,

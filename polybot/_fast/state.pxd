@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 
 from polybot._fast.basis cimport OracleBasis
 from polybot._fast.book cimport Book
+from polybot._fast.event cimport Event
 from polybot._fast.moves cimport MoveTracker
 from polybot._fast.pricing cimport Pricing, PricingInput
 from polybot._fast.regime cimport RegimeClassifier
@@ -147,3 +148,6 @@ cdef class MarketState:
     cdef double q(self, int outcome) noexcept
     cdef double shrunk(self, double p_up, int outcome) noexcept
     cdef int require_outcome(self, int outcome) except -1
+    cdef Py_ssize_t take_book(self, const Event* ev, Py_ssize_t n) noexcept
+    cdef bint contradicts(self, int mismatch_limit) noexcept
+    cdef int64_t marked(self) noexcept

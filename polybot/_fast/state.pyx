@@ -10,6 +10,7 @@ from libc.string cimport memcpy, memset
 
 from polybot._fast.basis cimport OracleBasis
 from polybot._fast.book cimport Book
+from polybot._fast.event cimport EV_BOOK_DELTA, EV_BOOK_SNAPSHOT, Event
 from polybot._fast cimport fees
 from polybot._fast.moves cimport MoveTracker
 from polybot._fast.pricing cimport PRICE_OK, RULE_CANDLE, RULE_POINT, RULE_TWAP, Pricing, PricingInput, price_binary
@@ -289,6 +290,51 @@ cdef class MarketState:
             return NAN
         return self.shrunk(px.p_up, outcome)
 
+    cdef Py_ssize_t take_book(self, const Event* ev, Py_ssize_t n) noexcept:
+        """Apply the run of book events that begins here (Book.apply_run); how many they are."""
+        cdef Py_ssize_t k, run = self.book.apply_run(ev, n)
+        self.book_stamp_ns = ev[run - 1].venue_ns
+        if ev.kind == EV_BOOK_SNAPSHOT:
+            self.told_bid = self.told_ask = -2
+            self.mismatches = 0
+            self.renewed = True
+        elif ev.kind == EV_BOOK_DELTA:
+            for k in range(run):
+                if ev[k].x >= 0 or ev[k].y >= 0:
+                    self.told_outcome = ev[k].outcome
+                    self.told_bid, self.told_ask = _told(ev[k].x, 0), _told(ev[k].y, 10_000)
+        return run
+
+    cdef bint contradicts(self, int mismatch_limit) noexcept:
+        """Compare our best prices with those the venue told; True when so many messages in a row disagreed."""
+        cdef bint same
+        if (self.told_bid == -2 and self.told_ask == -2) or not self.book.has_snapshot:
+            return False
+        same = self.told_bid == -2 or self.book.best_bid(self.told_outcome) == self.told_bid
+        same = same and (self.told_ask == -2 or self.book.best_ask(self.told_outcome) == self.told_ask)
+        self.told_bid = self.told_ask = -2
+        self.mismatches = 0 if same else self.mismatches + 1
+        if same or self.mismatches < mismatch_limit:
+            return False
+        self.mismatches = 0
+        self.resyncs += 1
+        return True
+
+    cdef int64_t marked(self) noexcept:
+        """Mark minus cost of the open position in micro-USD: at mid, else at our fair, else at cost."""
+        cdef int bid = self.book.best_bid(UP_SLOT), ask = self.book.best_ask(UP_SLOT)
+        cdef double up
+        if self.settled or (self.shares[UP_SLOT] == 0 and self.shares[DOWN_SLOT] == 0):
+            return 0
+        if bid > 0 and ask > 0:
+            up = (bid + ask) * 0.5e-4
+        elif self.px.status == 0 and not isnan(self.px.p_up):
+            up = self.px.p_up
+        else:
+            return 0
+        return (<int64_t> (self.shares[UP_SLOT] * up + self.shares[DOWN_SLOT] * (1.0 - up))
+                - self.cost_usd[UP_SLOT] - self.cost_usd[DOWN_SLOT])
+
     # What Python strategies and tests may look at.
     @property
     def priced(self) -> bool:
@@ -373,3 +419,10 @@ cdef class MarketState:
             "off_tick": self.book.off_tick, "fees_usd": self.fees_usd,
             "cost_usd": self.cost_usd[0] + self.cost_usd[1],
         }
+
+
+cdef int _told(double ticks, int empty) noexcept:
+    """A best price told beside a delta: -2 when not told, -1 for an empty side (`empty` on the wire)."""
+    if ticks < 0.0:
+        return -2
+    return -1 if ticks == empty else <int> ticks

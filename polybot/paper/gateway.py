@@ -16,7 +16,6 @@ import orjson
 
 from polybot._fast.event import (
     CommandBuffer,
-    CommandKind,
     EventBuffer,
     EventFlag,
     EventKind,
@@ -25,17 +24,16 @@ from polybot._fast.event import (
 )
 from polybot._fast.execution import SimExecution
 from polybot._fast.keccak import keccak_256
-from polybot._fast.sim_market import QueueModel
 from polybot.config import Config
 from polybot.errors import InvariantBroken, VenueError, VenueUnavailable
-from polybot.gateway.limiter import TokenBucket
-from polybot.gateway.orders import CommandHead, OrderPlan, TradedMarket, plan_order, read_commands
+from polybot.gateway.orders import CommandHead, OrderPlan, TradedMarket
 from polybot.gateway.protocol import GatewayHooks
 from polybot.gateway.reasons import RejectReason
 from polybot.gateway.reconcile import ReconcileReport
 from polybot.gateway.tracker import TrackedOrder
 from polybot.gateway.trades import TradeRecord, trade_key
 from polybot.market.spec import MarketSpec
+from polybot.paper.intake import QUEUES, Intake, build_refusal
 from polybot.paper.ledger import PaperFill, PaperLedger
 
 __all__ = ["PaperGateway"]
@@ -44,17 +42,14 @@ NS = 1_000_000_000
 NS_PER_MS = 1_000_000
 MICRO = 1_000_000
 OWNER = "paper"  # stands in the journal where an API key's place would be
-CMD_PLACE, CMD_CANCEL = int(CommandKind.CMD_PLACE), int(CommandKind.CMD_CANCEL)
-CMD_CANCEL_ALL = int(CommandKind.CMD_CANCEL_ALL)
 EV_FILL, EV_ORDER_UPDATE = int(EventKind.EV_FILL), int(EventKind.EV_ORDER_UPDATE)
-F_LOCAL, F_MAKER = int(EventFlag.F_LOCAL), int(EventFlag.F_MAKER)
+F_MAKER = int(EventFlag.F_MAKER)
 OS_REJECTED, OS_CANCELED = int(OrderStatus.OS_REJECTED), int(OrderStatus.OS_CANCELED)
 TS_MATCHED = int(TradeStatus.TS_MATCHED)
 TERMINAL = (int(OrderStatus.OS_FILLED), OS_CANCELED, int(OrderStatus.OS_EXPIRED), OS_REJECTED)
 ORDERS_MAX = (
     20_000  # kept in memory; beyond it the oldest ended ones go, and with none ended no new order is taken
 )
-QUEUES = {"pessimistic": QueueModel.QUEUE_PESSIMISTIC, "proportional": QueueModel.QUEUE_PROPORTIONAL}
 
 
 class PaperGateway:
@@ -66,7 +61,6 @@ class PaperGateway:
         self._hooks = hooks
         self._settings = config.paper
         self._venue = config.venue
-        self._post_only = config.gateway.post_only
         self._order_ns = round(config.paper.order_latency_ms * NS_PER_MS)
         self._cancel_ns = round(config.paper.cancel_latency_ms * NS_PER_MS)
         self.ledger = ledger
@@ -79,8 +73,12 @@ class PaperGateway:
             extra_ticks=config.paper.extra_ticks,
         )
         ledger.open_account(cash_usd, hooks.clock.now_ns())
-        self._places = TokenBucket(config.gateway.place_per_s, config.gateway.place_burst)
-        self._markets: dict[int, TradedMarket] = {}
+        self._intake = Intake(
+            self.core,
+            post_only=config.gateway.post_only,
+            place_per_s=config.gateway.place_per_s,
+            place_burst=config.gateway.place_burst,
+        )
         self._orders: dict[int, TrackedOrder] = {}
         self._refusals: dict[str, int] = {}
         self._out = EventBuffer(16)
@@ -126,22 +124,18 @@ class PaperGateway:
 
     def register_market(self, index: int, spec: MarketSpec) -> None:
         """Make a market tradable; raises SigningError when its token ids are none."""
-        self._markets[index] = TradedMarket.from_spec(index, spec)
-        self.core.add_market(index, spec)
+        self._intake.register_market(TradedMarket.from_spec(index, spec))
         self.ledger.market(spec, self._hooks.clock.now_ns())
         self._arm()
 
     def set_tick_size(self, index: int, tick_size_ticks: int) -> None:
         """The price grid changed; holds from the next order on."""
-        if index in self._markets:
-            self._markets[index].tick_size_ticks = tick_size_ticks
+        self._intake.set_tick_size(index, tick_size_ticks)
 
     def forget_market(self, index: int) -> None:
         """Forget a settled market with its orders."""
-        if self._markets.pop(index, None) is None:
-            return
-        self.core.drop_market(index)
-        self._orders = {seq: order for seq, order in self._orders.items() if order.market != index}
+        if self._intake.forget_market(index):
+            self._orders = {seq: order for seq, order in self._orders.items() if order.market != index}
 
     def on_market_events(self, events: EventBuffer) -> None:
         """Match against the data, directly before the engine sees them."""
@@ -150,7 +144,7 @@ class PaperGateway:
 
     def on_outcome(self, index: int, outcome: int) -> None:
         """Pay out what is held."""
-        market = self._markets[index]
+        market = self._intake.market(index)
         paid = self.core.settle(index, outcome)
         booked = self.ledger.settled(market.spec.condition_id, outcome, self._hooks.clock.now_ns())
         if paid != booked:
@@ -160,21 +154,8 @@ class PaperGateway:
 
     def execute(self, commands: CommandBuffer) -> None:
         """Take the gateway's commands out of a buffer: cancels first, then places.  Returns at once."""
-        places: list[CommandHead] = []
-        for command in read_commands(commands.to_bytes()):
-            if command.kind == CMD_PLACE:
-                places.append(command)
-            elif command.kind == CMD_CANCEL:
-                self._cancel((command.order_seq,))
-            elif command.kind == CMD_CANCEL_ALL:
-                self._cancel(self._seqs_of(command.market))
-        for command in places:
-            self._place(command)
+        self._intake.take(commands, cancel=self._cancel, place=self._place)
         self._arm()
-
-    def _seqs_of(self, index: int) -> tuple[int, ...]:
-        """Open orders of one market; of all when the index is no market's."""
-        return tuple(self.core.open_orders(index if index in self._markets else None))
 
     def _cancel(self, seqs: tuple[int, ...]) -> int:
         arrive_ns = self._hooks.clock.now_ns() + self._cancel_ns
@@ -184,41 +165,26 @@ class PaperGateway:
         if command.order_seq in self._orders:
             raise InvariantBroken(f"order_seq {command.order_seq} was placed twice")
         now_ns = self._hooks.clock.now_ns()
-        market = self._markets.get(command.market)
-        if market is None or not self._started:
-            self._refuse(command, RejectReason.UNKNOWN_MARKET if self._started else RejectReason.NOT_STARTED)
+        if not self._started:
+            self._refuse(command, RejectReason.NOT_STARTED, command.market)
             return
-        plan = plan_order(market, command, now_ns)
+        plan = self._intake.plan(command, now_ns)
         if isinstance(plan, RejectReason):
-            self._refuse(command, plan)
-        elif not self._places.take(now_ns):
-            self._refuse(command, RejectReason.RATE_LIMIT)
+            self._refuse(command, plan, command.market)
         elif not self._has_room():
-            self._refuse(command, RejectReason.TOO_MANY_ORDERS)
+            self._refuse(command, RejectReason.TOO_MANY_ORDERS, command.market)
         else:
-            self._send(market, plan, now_ns)
+            self._send(self._intake.market(command.market), plan, now_ns)
 
     def _send(self, market: TradedMarket, plan: OrderPlan, now_ns: int) -> None:
         order = self._tracked(market, plan, now_ns)
         intents = self._hooks.intents
         if intents is not None and not intents.intent(order, salt=0, api_key=OWNER):
-            self._refuse_planned(order, RejectReason.NOT_JOURNALED)
+            self._refuse(plan, RejectReason.NOT_JOURNALED, market.index)
             return
         self._orders[plan.order_seq] = order
         self._hooks.on_order_id(plan.order_seq, order.order_id)
-        self.core.place(
-            market.index,
-            order_seq=plan.order_seq,
-            outcome=plan.outcome,
-            side=plan.side,
-            order_type=plan.order_type,
-            price_ticks=plan.price_ticks,
-            ushares=plan.ushares,
-            asked=plan.asked_ushares,
-            usd=plan.maker_amount if plan.side == 0 else plan.taker_amount,
-            post_only=self._post_only and not order.is_taker,
-            arrive_ns=now_ns + self._order_ns,
-        )
+        self._intake.send(market.index, plan, arrive_ns=now_ns + self._order_ns)
 
     def _tracked(self, market: TradedMarket, plan: OrderPlan, now_ns: int) -> TrackedOrder:
         digest = keccak_256(f"{self.ledger.session}|{plan.order_seq}".encode())
@@ -242,31 +208,12 @@ class PaperGateway:
             del self._orders[ended]
         return ended is not None
 
-    def _refuse(self, command: CommandHead, reason: RejectReason) -> None:
+    def _refuse(self, order: CommandHead | OrderPlan, reason: RejectReason, market: int) -> None:
         """Count a local refusal and report it; the runner lets it wait its turn."""
-        self._report_refusal(
-            reason, seq=command.order_seq, market=command.market, outcome=command.outcome, side=command.side
-        )
-
-    def _refuse_planned(self, order: TrackedOrder, reason: RejectReason) -> None:
-        plan = order.plan
-        self._report_refusal(
-            reason, seq=order.order_seq, market=order.market, outcome=plan.outcome, side=plan.side
-        )
-
-    def _report_refusal(self, reason: RejectReason, **fields: int) -> None:
         self._refusals[reason.name] = self._refusals.get(reason.name, 0) + 1
-        self._hooks.on_reason(fields["seq"], reason.name)
-        out = EventBuffer(1)
-        out.add(
-            EV_ORDER_UPDATE,
-            recv_ns=self._hooks.clock.now_ns(),
-            i=OS_REJECTED,
-            x=float(reason),
-            flags=F_LOCAL,
-            **fields,
-        )
-        self._hooks.sink(out)
+        self._hooks.on_reason(order.order_seq, reason.name)
+        now_ns = self._hooks.clock.now_ns()
+        self._hooks.sink(build_refusal(order, reason, market=market, now_ns=now_ns))
 
     async def cancel_all(self) -> int:
         """Cancel every open order; returns how many cancels are on their way."""

@@ -7,7 +7,6 @@ is smoothed and one-second returns are about 30 % too small; the EWMA is left as
 Bootstrap over windows, seeded.  Writes to stdout.  Called by polybot.cli and tests.
 """
 
-import itertools
 import sys
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polybot._fast.pricing import Rule
+from polybot.backtest.bootstrap import mean_interval
+from polybot.backtest.calibration import reliability
+from polybot.backtest.score_tree import Bin
 from polybot.config import Config
 from polybot.config_research import ResearchConfig
 from polybot.config_vol import VolConfig
@@ -116,19 +118,18 @@ def _compare(
     tau: int, shipped: Floats, baseline: Floats, rule_only: float, research: ResearchConfig
 ) -> TauScore:
     """Mean losses, and the bootstrap interval of their difference (windows drawn with replacement)."""
-    gains = baseline - shipped
-    rng = np.random.Generator(np.random.PCG64(research.seed))
-    draws = rng.integers(0, len(gains), size=(research.bootstrap_count, len(gains)))
-    low, high = np.quantile(gains[draws].mean(axis=1), (0.025, 0.975))
+    gain = mean_interval(baseline - shipped, draws=research.bootstrap_count, seed=research.seed)
+    assert gain.low is not None
+    assert gain.high is not None  # half a day has more than one window
     return TauScore(
         tau_s=tau,
-        windows=len(gains),
+        windows=gain.clusters,
         shipped=float(shipped.mean()),
         baseline=float(baseline.mean()),
         rule_only=rule_only,
-        gain=float(gains.mean()),
-        gain_low=float(low),
-        gain_high=float(high),
+        gain=gain.value,
+        gain_low=gain.low,
+        gain_high=gain.high,
     )
 
 
@@ -168,16 +169,14 @@ def _tau_line(item: TauScore) -> str:
 
 
 def _reliability(found: Score) -> list[str]:
-    lines = []
-    for low, high in itertools.pairwise(BINS):
-        cells = [_bin(p, up, low, high) for p, up in (found.shipped, found.baseline)]
-        lines.append(f"{low:4.2f} to {high:4.2f}  {cells[0]}       {cells[1]}")
-    return lines
+    tables = [reliability(up, p, BINS) for p, up in (found.shipped, found.baseline)]
+    return [
+        f"{left.low:4.2f} to {left.high:4.2f}  {_bin_text(left)}       {_bin_text(right)}"
+        for left, right in zip(*tables, strict=True)
+    ]
 
 
-def _bin(p: Floats, up: Floats, low: float, high: float) -> str:
-    inside = (p >= low) & ((p < high) if high < 1.0 else (p <= high))
-    count = int(inside.sum())
-    if not count:
+def _bin_text(row: Bin) -> str:
+    if row.mean_p is None or row.share_up is None:
         return f"{0:7}        -     -"
-    return f"{count:7}   {p[inside].mean():6.3f}  {up[inside].mean():4.2f}"
+    return f"{row.n:7}   {row.mean_p:6.3f}  {row.share_up:4.2f}"

@@ -14,19 +14,29 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import zstandard
 
 from polybot.errors import TapeError
-from polybot.tape.records import Damage, Entry
+from polybot.tape.records import HEAD_BYTES, TAIL_HEADER_BYTES, Damage, Entry
 
-__all__ = ["HEADS_DTYPE", "Block", "build_block", "find_blocks", "unpack_heads", "unpack_payloads"]
+__all__ = [
+    "HEADS_DTYPE",
+    "Block",
+    "build_block",
+    "build_block_of_tail",
+    "find_blocks",
+    "unpack_heads",
+    "unpack_payloads",
+]
 
 MAGIC = b"PBTAPE01"
 FORMAT_VERSION = 1
 SKIPPABLE = 0x184D2A5B
+_SIZE = struct.Struct("<I")
 _SKIP = struct.Struct("<II")
 # magic, version, size, number, first seq, last seq, first ns, last ns, entries, raw payload bytes,
 # packed sizes and checksums of columns and payloads
@@ -49,6 +59,18 @@ HEADS_DTYPE = np.dtype(
         ("size", "<u4"),
         ("offset", "<u4"),
         ("block", "<u4"),
+    ]
+)
+# An entry's head as it stands in a tail (polybot.tape.records); `size` counts the head too.
+ENTRY_DTYPE = np.dtype(
+    [
+        ("size", "<u4"),
+        ("crc32", "<u4"),
+        ("seq", "<u8"),
+        ("recv_ns", "<i8"),
+        ("feed", "u1"),
+        ("kind", "u1"),
+        ("aux", "<u2"),
     ]
 )
 Heads = npt.NDArray[np.void]
@@ -77,16 +99,43 @@ class Block:
 
 def build_block(number: int, entries: Sequence[Entry], *, level: int) -> bytes:
     """Return the bytes of one block; `entries` are at least one."""
-    count = len(entries)
-    columns = [
-        np.fromiter((len(entry.payload) for entry in entries), "<u4", count),
-        _differences(np.fromiter((entry.seq for entry in entries), "<i8", count)),
-        _differences(np.fromiter((entry.recv_ns for entry in entries), "<i8", count)),
-        np.fromiter((entry.feed for entry in entries), "u1", count),
-        np.fromiter((entry.kind for entry in entries), "u1", count),
-        np.fromiter((entry.aux for entry in entries), "<u2", count),
+    heads = np.empty(len(entries), ENTRY_DTYPE)
+    for name in ("seq", "recv_ns", "feed", "kind", "aux"):
+        heads[name] = [getattr(entry, name) for entry in entries]
+    heads["size"] = [HEAD_BYTES + len(entry.payload) for entry in entries]
+    return _pack(number, heads, b"".join(entry.payload for entry in entries), level)
+
+
+def build_block_of_tail(number: int, data: bytes, *, level: int) -> bytes:
+    """Return the same for the bytes of our own tail, its header included; b"" for a tail without entries.
+
+    A tail read back from a disk goes through records.read_tail, which believes no byte of it; this one is still in
+    our hands, and taking it apart entry by entry would hold the interpreter ten times as long.
+    """
+    starts, at = [], TAIL_HEADER_BYTES
+    while at < len(data):
+        starts.append(at)
+        at += _SIZE.unpack_from(data, at)[0]
+    assert at == len(data), "our own tail is not whole"
+    if not starts:
+        return b""
+    places = np.asarray(starts, np.int64)
+    heads = np.frombuffer(data, "u1")[places[:, None] + np.arange(HEAD_BYTES)].view(ENTRY_DTYPE)[:, 0]
+    ends = [*starts[1:], at]
+    raw = b"".join([data[start + HEAD_BYTES : end] for start, end in zip(starts, ends, strict=True)])
+    return _pack(number, heads, raw, level)
+
+
+def _pack(number: int, heads: Heads, raw: bytes, level: int) -> bytes:
+    """Put a block together from heads as they stand in a tail, and all payloads."""
+    count = len(heads)
+    seq, recv_ns = (heads[name].astype("<i8") for name in ("seq", "recv_ns"))
+    columns: list[npt.NDArray[Any]] = [
+        heads["size"] - np.uint32(HEAD_BYTES),
+        _differences(seq),
+        _differences(recv_ns),
+        *(np.ascontiguousarray(heads[name]) for name in ("feed", "kind", "aux")),
     ]
-    raw = b"".join(entry.payload for entry in entries)
     packer = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
     packed = packer.compress(b"".join(column.tobytes() for column in columns)), packer.compress(raw)
     header = _HEADER.pack(
@@ -94,10 +143,10 @@ def build_block(number: int, entries: Sequence[Entry], *, level: int) -> bytes:
         FORMAT_VERSION,
         HEADER_BYTES,
         number,
-        entries[0].seq,
-        entries[-1].seq,
-        entries[0].recv_ns,
-        entries[-1].recv_ns,
+        int(seq[0]),
+        int(seq[-1]),
+        int(recv_ns[0]),
+        int(recv_ns[-1]),
         count,
         len(raw),
         len(packed[0]),

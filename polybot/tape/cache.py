@@ -1,15 +1,17 @@
-"""The decoded events of a tape as a file that is mapped into memory, made when it is not there or not right.
+"""The decoded events of a tape as files that are mapped into memory, made when they are not there or not right.
 
-Owns events.bin (EVENT_DTYPE records, nothing else) and events.json, which binds it to the raw bytes, the decoders and
-its own checksum; a cache that does not match in all of them is made anew.  Both are written beside their place and
-moved there, the note last.  A folder that cannot be written gets its events in memory.
+Owns events.bin (EVENT_DTYPE records, nothing else), units.bin (UNITS_DTYPE: which entry became which of them) and
+events.json, which binds both to the raw bytes, the decoders and their own checksums; a cache that does not match in
+all of them is made anew.  All are written beside their place and moved there, the note last.  A folder that cannot be
+written gets its events in memory.
 Called by reader.
 """
 
 import json
 import os
+import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,14 @@ import numpy.typing as npt
 from polybot._fast.event import EVENT_DTYPE
 from polybot.market.spec import MarketSpec
 from polybot.tape.content import Content
-from polybot.tape.decoding import TapeDecoder, decode, decoder_version
+from polybot.tape.decoding import UNITS_DTYPE, TapeDecoder, UnitLog, decode, decoder_version
 
 __all__ = ["EVENTS_NAME", "load_events"]
 
 EVENTS_NAME = "events.bin"
+UNITS_NAME = "units.bin"
 NOTE_NAME = "events.json"
+MODE = 0o644
 PIECE_RECORDS = 1 << 16
 
 Events = npt.NDArray[np.void]
@@ -32,30 +36,35 @@ Events = npt.NDArray[np.void]
 
 def load_events(
     folder: Path, content: Content, *, symbols: Mapping[str, str], spec: MarketSpec | None
-) -> tuple[Events, dict[str, Any]]:
-    """Return (events, note); the events are read-only, mapped when the folder takes files.
+) -> tuple[Events, Events, dict[str, Any]]:
+    """Return (events, units, note); the arrays are read-only, mapped when the folder takes files.
 
     The note has `count`, `counters` of the decoders and `made` (True: they were decoded now).
     """
     bound = {"decoder": decoder_version(), "raw": content.sha256}
     note = _note(folder / NOTE_NAME)
     if note is not None and {key: note.get(key) for key in bound} == bound:
-        events = _mapped(folder / EVENTS_NAME, note)
-        if events is not None:
-            return events, {**note, "made": False}
+        events = _mapped(folder / EVENTS_NAME, note.get("count"), note.get("crc32"), EVENT_DTYPE)
+        units = _mapped(folder / UNITS_NAME, note.get("units"), note.get("units_crc32"), UNITS_DTYPE)
+        if events is not None and units is not None:
+            return events, units, {**note, "made": False}
     decoder = TapeDecoder(symbols, spec)
+    told = UnitLog()
     try:
-        events, crc = _write(folder, content, decoder)
+        (folder / NOTE_NAME).unlink(missing_ok=True)
+        events, crc = _write(folder / EVENTS_NAME, decode(content.entries(), decoder, told), EVENT_DTYPE)
+        units, units_crc = _write(folder / UNITS_NAME, iter([told.to_numpy()]), UNITS_DTYPE)
     except OSError:
-        pieces = list(decode(content.entries(), decoder))
-        events = np.concatenate(pieces)
+        told = UnitLog()
+        decoder = TapeDecoder(symbols, spec)
+        events = np.concatenate(list(decode(content.entries(), decoder, told)))
         events.flags.writeable = False
-        return events, {**bound, "count": len(events), "counters": decoder.counters(), "made": True}
-    note = {**bound, "count": len(events), "crc32": crc, "counters": decoder.counters()}
-    new = folder / (NOTE_NAME + ".new")
-    new.write_text(json.dumps(note, indent=1) + "\n")
-    new.replace(folder / NOTE_NAME)
-    return events, {**note, "made": True}
+        note = {**bound, "count": len(events), "counters": decoder.counters(), "made": True}
+        return events, told.to_numpy(), note
+    note = {**bound, "count": len(events), "crc32": crc, "units": len(units), "units_crc32": units_crc}
+    note["counters"] = decoder.counters()
+    _replace(folder / NOTE_NAME, iter([json.dumps(note, indent=1).encode() + b"\n"]))
+    return events, units, {**note, "made": True}
 
 
 def _note(path: Path) -> dict[str, Any] | None:
@@ -66,40 +75,51 @@ def _note(path: Path) -> dict[str, Any] | None:
     return note if isinstance(note, dict) else None
 
 
-def _mapped(path: Path, note: Mapping[str, Any]) -> Events | None:
-    """The file as events, None when it is not the one the note tells of."""
+def _mapped(path: Path, count: Any, told: Any, dtype: "np.dtype[Any]") -> Events | None:
+    """The file as records, None when it is not the one the note tells of."""
     try:
-        if path.stat().st_size != note["count"] * EVENT_DTYPE.itemsize:
+        if path.stat().st_size != count * dtype.itemsize:
             return None
-        events = _map(path)
-    except (OSError, KeyError, TypeError, ValueError):
+        records = _map(path, dtype)
+    except (OSError, TypeError, ValueError):
         return None
     crc = 0
-    for start in range(0, len(events), PIECE_RECORDS):
-        crc = zlib.crc32(np.ascontiguousarray(events[start : start + PIECE_RECORDS]).tobytes(), crc)
-    return events if crc == note.get("crc32") else None
+    for start in range(0, len(records), PIECE_RECORDS):
+        crc = zlib.crc32(records[start : start + PIECE_RECORDS].view(np.uint8).data, crc)
+    return records if crc == told else None
 
 
-def _map(path: Path) -> Events:
+def _map(path: Path, dtype: "np.dtype[Any]") -> Events:
     if path.stat().st_size == 0:  # nothing cannot be mapped
-        return np.empty(0, EVENT_DTYPE)
-    return np.memmap(path, EVENT_DTYPE, mode="r")
+        return np.empty(0, dtype)
+    return np.memmap(path, dtype, mode="r")
 
 
-def _write(folder: Path, content: Content, decoder: TapeDecoder) -> tuple[Events, int]:
-    """Decode into events.bin; returns the mapped events and their checksum; raises OSError."""
-    new, crc = folder / (EVENTS_NAME + ".new"), 0
-    (folder / NOTE_NAME).unlink(missing_ok=True)
+def _write(path: Path, pieces: Iterator[Events], dtype: "np.dtype[Any]") -> tuple[Events, int]:
+    """Write records beside their place and move them there; returns them mapped, and their checksum; raises OSError."""
+    crc = 0
+
+    def told() -> Iterator[bytes]:
+        nonlocal crc
+        for piece in pieces:
+            data = piece.tobytes()
+            crc = zlib.crc32(data, crc)
+            yield data
+
+    _replace(path, told())
+    return _map(path, dtype), crc
+
+
+def _replace(path: Path, pieces: Iterator[bytes]) -> None:
+    """Write a file beside its place, under a name nobody else has (others may be making it too), and move it there."""
+    fd, name = tempfile.mkstemp(prefix=f"{path.name}.new-", dir=path.parent)
     try:
-        with new.open("wb") as file:
-            for piece in decode(content.entries(), decoder):
-                data = piece.tobytes()
-                crc = zlib.crc32(data, crc)
-                file.write(data)
+        with open(fd, "wb") as file:
+            os.fchmod(fd, MODE)
+            for piece in pieces:
+                file.write(piece)
             file.flush()
-            os.fdatasync(file.fileno())
-        new.replace(folder / EVENTS_NAME)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
-    return _map(folder / EVENTS_NAME), crc
+            os.fdatasync(fd)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)

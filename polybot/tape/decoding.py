@@ -29,13 +29,16 @@ from polybot.feeds.fallback import SlowPath
 from polybot.market.spec import MarketSpec
 from polybot.tape.records import AUX_BEFORE, Entry, EntryKind, TapeFeed
 
-__all__ = ["MARKET_INDEX", "TapeDecoder", "decode", "decoder_version"]
+__all__ = ["MARKET_INDEX", "UNITS_DTYPE", "TapeDecoder", "UnitLog", "decode", "decoder_version"]
 
 MARKET_INDEX = 0
 CHUNK_RECORDS = 65_536
 FRAME, OPEN, EVENTS, RESET = EntryKind.FRAME, EntryKind.OPEN, EntryKind.EVENTS, EntryKind.RESET
 
 Events = npt.NDArray[np.void]
+# What one entry became, for whoever puts tapes of one recording together: its number, and how many events were there
+# with its own (a running count); entries without events are left out.
+UNITS_DTYPE = np.dtype([("seq", "<u8"), ("end", "<i8"), ("recv_ns", "<i8"), ("feed", "u1"), ("kind", "u1")])
 
 
 @lru_cache(maxsize=1)
@@ -92,24 +95,74 @@ class TapeDecoder:
         }
 
 
-def decode(entries: Iterable[Entry], decoder: TapeDecoder) -> Iterator[Events]:
-    """Yield all events in pieces (EVENT_DTYPE), in the order in which the engine got them."""
+class UnitLog:
+    """What entries became, in order, while a tape is decoded."""
+
+    def __init__(self) -> None:
+        self.count = 0  # events so far
+        self._parts: list[Events] = []
+        self._rows: list[tuple[int, ...]] = []
+
+    def note(self, entry: Entry, count: int, recv_ns: npt.NDArray[np.int64] | None = None) -> None:
+        """An entry became events, `count` in all so far; `recv_ns` are theirs when it held several receipts.
+
+        Of an entry that holds messages of different times (an import) each time is a unit of its own.
+        """
+        if count == self.count:
+            return
+        if recv_ns is not None and recv_ns[0] != recv_ns[-1]:
+            last = np.flatnonzero(np.concatenate([recv_ns[1:] != recv_ns[:-1], [True]]))
+            units = np.zeros(len(last), UNITS_DTYPE)
+            units["seq"], units["feed"], units["kind"] = entry.seq, entry.feed, entry.kind
+            units["end"], units["recv_ns"] = self.count + 1 + last, recv_ns[last]
+            self._flush()
+            self._parts.append(units)
+        else:
+            self._rows.append((entry.seq, count, entry.recv_ns, entry.feed, entry.kind))
+            if len(self._rows) >= CHUNK_RECORDS:
+                self._flush()
+        self.count = count
+
+    def to_numpy(self) -> Events:
+        """All units (UNITS_DTYPE)."""
+        self._flush()
+        return np.concatenate([np.empty(0, UNITS_DTYPE), *self._parts])
+
+    def _flush(self) -> None:
+        self._parts.append(np.array(self._rows, UNITS_DTYPE))
+        self._rows.clear()
+
+
+def decode(entries: Iterable[Entry], decoder: TapeDecoder, units: UnitLog | None = None) -> Iterator[Events]:
+    """Yield all events in pieces (EVENT_DTYPE), in the order in which the engine got them; note in `units` what each
+    entry became."""
     out = EventBuffer(CHUNK_RECORDS + 4_096)
+    units = UnitLog() if units is None else units
     held: Entry | None = None  # a frame, until it is known that no event was told before its own
-    for entry in entries:
-        if held is not None and not (entry.kind == EVENTS and entry.aux == AUX_BEFORE):
+    yielded = 0
+    for entry in _with_end(entries):
+        if held is not None and (entry is None or not (entry.kind == EVENTS and entry.aux == AUX_BEFORE)):
             decoder.frame(held, out)
+            units.note(held, yielded + out.n)
             held = None
+        if entry is None:
+            break
         if entry.kind == FRAME:
             held = entry
         else:
+            before = out.n
             decoder.other(entry, out)
+            units.note(entry, yielded + out.n, out.to_numpy()["recv_ns"][before:])
         if out.n >= CHUNK_RECORDS:
+            yielded += out.n
             yield out.to_numpy().copy()
             out.reset()
-    if held is not None:
-        decoder.frame(held, out)
     yield out.to_numpy().copy()
+
+
+def _with_end(entries: Iterable[Entry]) -> Iterator[Entry | None]:
+    yield from entries
+    yield None
 
 
 def _is_data(feed: int, payload: bytes) -> bool:

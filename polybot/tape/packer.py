@@ -7,7 +7,7 @@ importers).  Must not know markets.  Called by recorder and importers.
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,21 @@ DONE_S = 30.0  # wall; how long a stop waits for the disk
 class Packer:
     """Writes the tapes of one recording below one folder."""
 
-    def __init__(self, folder: Path, settings: TapeSettings, *, sync_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: TapeSettings,
+        *,
+        sync_s: float = 1.0,
+        also: Callable[[], None] | None = None,
+    ) -> None:
+        """`also` is called whenever the tapes were tended, on the thread if there is one; it must not raise."""
         self.numbers = Numbering()
         self.folder = folder
         self.free_bytes = 1 << 62
         self._settings = settings
         self._sync_s = sync_s
+        self._also = also
         self._tapes: tuple[TapeWriter, ...] = ()
         self._lock = threading.Lock()
         self._woken = threading.Event()
@@ -43,15 +52,19 @@ class Packer:
         """Is somebody bringing tapes to disk?  False after a thread broke (its traceback is on stderr)."""
         return self._thread is None or self._thread.is_alive()
 
-    def open(self, name: str, manifest: Mapping[str, Any]) -> TapeWriter:
-        """Start a tape in a new folder `name` (or name.2, name.3, ...); touches the disk, raises OSError."""
+    def open(self, name: str, manifest: Mapping[str, Any], *, has_spares: bool = True) -> TapeWriter:
+        """Start a tape in a new folder `name` (or name.2, name.3, ...); touches the disk, raises OSError.
+
+        `has_spares` False: quicker, the spare tails are made with the next work of the thread.
+        """
         path, number = self.folder / name, 1
         while path.exists():
             number += 1
             path = self.folder / f"{name}.{number}"
         self._look()
         tape = TapeWriter(path, self._settings, numbers=self.numbers, manifest=manifest, wake=self.wake)
-        tape.tend(self.free_bytes)
+        if has_spares:
+            tape.tend(self.free_bytes)
         with self._lock:
             self._tapes = (*self._tapes, tape)
         return tape
@@ -61,14 +74,14 @@ class Packer:
         self._thread = threading.Thread(target=self._run, name="tape-packer", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Finish what is closed and end the thread; blocks at most DONE_S."""
+    def stop(self, limit_s: float = DONE_S) -> None:
+        """Finish what is closed and end the thread; blocks at most limit_s (wall)."""
         self._stopping = True
         self._woken.set()
         if self._thread is None:
             self._tend()
         else:
-            self._thread.join(DONE_S)
+            self._thread.join(limit_s)
 
     def wake(self) -> None:
         """There is something to do."""
@@ -94,6 +107,8 @@ class Packer:
         if any(tape.done.is_set() for tape in self._tapes):
             with self._lock:
                 self._tapes = tuple(tape for tape in self._tapes if not tape.done.is_set())
+        if self._also is not None:
+            self._also()
 
     def _look(self) -> None:
         try:

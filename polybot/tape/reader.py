@@ -45,7 +45,7 @@ class Tape:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._content: Content | None = None
-        self._events: tuple[npt.NDArray[np.void], dict[str, Any]] | None = None
+        self._events: tuple[npt.NDArray[np.void], npt.NDArray[np.void], dict[str, Any]] | None = None
         self._manifest_damage: Damage | None = None
         self._manifest: dict[str, Any] | None = None
         try:
@@ -131,9 +131,14 @@ class Tape:
         return self._load()[0]
 
     @property
+    def units(self) -> npt.NDArray[np.void]:
+        """Which entry became which events (polybot.tape.decoding.UNITS_DTYPE): `end` counts the events so far."""
+        return self._load()[1]
+
+    @property
     def decoding(self) -> Mapping[str, Any]:
         """What the decoders made of the frames: `counters` by feed, `made` (decoded now, not from the cache)."""
-        return self._load()[1]
+        return self._load()[2]
 
     # -- other forms ------------------------------------------------------------------------------------------
 
@@ -155,7 +160,7 @@ class Tape:
 
     # -- within -----------------------------------------------------------------------------------------------
 
-    def _load(self) -> tuple[npt.NDArray[np.void], dict[str, Any]]:
+    def _load(self) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void], dict[str, Any]]:
         if self._events is None:
             symbols = self.manifest["symbols"]
             self._events = load_events(self.path, self.content, symbols=symbols, spec=self.spec)

@@ -30,6 +30,7 @@ from polybot.gateway.outage import Outage
 from polybot.gateway.rest import ClobRest
 from polybot.gateway.signer import Signer
 from polybot.sim.process import SimInfo, SimProcess, fetch_info
+from polybot.tape.leftovers import ask_outcomes, seal_all
 from polybot.tape.packer import Packer
 from polybot.tape.screen import Screen
 from polybot.tape.session import TapeSession, TapeWires, first_text
@@ -132,10 +133,13 @@ async def _record(config: Config, clock: Clock, http: HttpClient, login: Login |
     screens.append(screen)
     what = f"{config.asset.name} {' '.join(session.intervals)} on venue={config.venue.name}"
     screen.notice("RECORD", f"{what} into {out_dir}")
+    for level, text in await asyncio.to_thread(seal_all, out_dir, settings=tape_settings(config.record)):
+        screen.notice(level, text)
     packer.start()
     code = EXIT_OK
     try:
-        await _until_told(session, screen, report_s=config.record.report_s)
+        asked = ask_outcomes(out_dir, config, clock, http, screen.notice)
+        await _until_told(session, screen, asked, report_s=config.record.report_s)
     except* InvariantBroken as broken:
         sys.stderr.write(f"polybot: internal contradiction, stopped: {first_text(broken)}\n")
         code = EXIT_INVARIANT
@@ -159,7 +163,9 @@ def _source(config: Config) -> dict[str, Any]:
     return {"label": "recorded", "venue": "sim", "simulated": True, **world}
 
 
-async def _until_told(session: TapeSession, screen: Screen, *, report_s: float) -> None:
+async def _until_told(
+    session: TapeSession, screen: Screen, asked: Coroutine[Any, Any, int], *, report_s: float
+) -> None:
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
@@ -172,11 +178,12 @@ async def _until_told(session: TapeSession, screen: Screen, *, report_s: float) 
         loop.add_signal_handler(number, on_signal)
     try:
         async with asyncio.TaskGroup() as group:
-            reports = group.create_task(_report(screen, report_s))
+            beside = [group.create_task(_report(screen, report_s)), group.create_task(asked)]
             try:
                 await session.run()
             finally:
-                reports.cancel()
+                for task in beside:
+                    task.cancel()
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

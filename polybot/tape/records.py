@@ -70,6 +70,8 @@ class EntryKind(IntEnum):
     RESET = 7  # the feed's decoder forgot its ids here
     END = 8  # closed in order; nothing follows
     META = 9  # JSON: the manifest as it was then
+    CALL = 10  # inputs log: JSON, what was done to the engine that is no event
+    COMMANDS = 11  # inputs log: what the engine answered to the EVENTS before, 128 bytes each
 
 
 FEED_NAMES = {int(feed): feed.name.lower() for feed in TapeFeed}

@@ -5,10 +5,11 @@ becomes active; with no spare (the disk is slow or full) entries are dropped and
 goes again is a GAP that says so.  Nothing here makes the loop wait.  On the thread:
     spares made; full tail --pack--> block appended to frames.zst --sync--> tail removed
 After a crash every entry is in a block, in a tail or in both; the block counts when it is sound.
-`add`, `gap`, `save`, `close` belong to the loop, `tend` to the thread; what they share are deques and swapped
-references.  Called by recorder and importers (loop), packer (thread).
+`add`, `gap`, `save`, `close`, `abandon` belong to the loop, `tend` to the thread; what they share are deques and
+swapped references.  Called by recorder and importers (loop), packer (thread).
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -20,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from polybot.config_record import RecordConfig
-from polybot.tape.blocks import build_block
+from polybot.tape.blocks import build_block_of_tail
 from polybot.tape.manifest import MANIFEST_NAME, write_manifest
-from polybot.tape.records import HEAD_BYTES, TAIL_HEADER_BYTES, Damage, EntryKind, TapeFeed, read_tail
+from polybot.tape.records import HEAD_BYTES, TAIL_HEADER_BYTES, EntryKind, TapeFeed
 from polybot.tape.tail import Tail
 
 __all__ = ["FRAMES_NAME", "Numbering", "TapeSettings", "TapeWriter", "tape_settings"]
@@ -107,6 +108,7 @@ class TapeWriter:
         self._document = dict(manifest)
         self._to_write: bytes | None = None
         self._fd = os.open(folder / FRAMES_NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process: who seals asks for it
         write_manifest(folder / MANIFEST_NAME, self._document)
         self._active: Tail | None = Tail(folder, 1, settings.tail_bytes)
         self._synced_end = 0
@@ -166,6 +168,14 @@ class TapeWriter:
             self._active = None
         self._closing = True
         self._wake()
+
+    def abandon(self) -> None:
+        """End as a killed process does: nothing more is written, the files stay as they are (virtual time)."""
+        self._closing = True
+        if self._active is not None:
+            self._full.append(self._active)
+            self._active = None
+        self._let_go()
 
     def _add_to_next(self, seq: int, recv_ns: int, *, feed: int, kind: int, aux: int, payload: bytes) -> bool:
         """Go on in the spare tail, first saying what was dropped; False when there is none or it does not fit."""
@@ -254,11 +264,8 @@ class TapeWriter:
         self._synced_end = end
 
     def _pack(self, tail: Tail) -> None:
-        damages: list[Damage] = []
-        entries = read_tail(tail.data(), file=tail.path.name, damages=damages, number=tail.number)
-        assert not damages, "our own tail is not whole"
-        if entries:
-            block = build_block(tail.number, entries, level=self._settings.zstd_level)
+        block = build_block_of_tail(tail.number, tail.data(), level=self._settings.zstd_level)
+        if block:
             os.ftruncate(self._fd, self.packed_bytes)  # what an earlier try left
             written = 0
             while written < len(block):

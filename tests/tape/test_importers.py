@@ -56,6 +56,9 @@ def test_trades_with_and_without_header_in_ms_and_us(tmp_path: Path, header: str
     assert (rows["i"].tolist(), rows["seq"].tolist()) == ([7, 8], [7, 8])
     assert "receive times" in tape.manifest["missing"]
     assert (tape.manifest["source"]["raw"], tape.manifest["symbols"]["spot"]) == (False, "BTCUSDT")
+    # One entry holds both trades; whoever merges tapes is given each at its own time.
+    assert tape.units["recv_ns"].tolist() == rows["recv_ns"].tolist()
+    assert tape.units["end"].tolist() == [1, 2]
 
 
 def test_aggregated_trades_keep_their_ids_and_gaps_are_told(tmp_path: Path) -> None:
@@ -66,24 +69,65 @@ def test_aggregated_trades_keep_their_ids_and_gaps_are_told(tmp_path: Path) -> N
     assert tape.manifest["warnings"] == ["trade ids are not contiguous in 1 places"]
 
 
-@pytest.mark.parametrize(
-    ("line", "why"),
-    [
-        ("8,93576.20,0.25,1.0,1735689599124,maybe,True", "isBuyerMaker"),
-        ("8,-1,0.25,1.0,1735689599124,True,True", "price"),
-        ("8,nan,0.25,1.0,1735689599124,True,True", "price"),
-        ("6,1,0.25,1.0,1735689599124,True,True", "does not follow"),
-        ("8,1,0.25,1735689599124,True,True", "6 columns"),
-    ],
-)
-def test_a_line_that_cannot_be_a_trade_is_refused_by_name(tmp_path: Path, line: str, why: str) -> None:
+BAD_LINES = [
+    ("8,93576.20,0.25,1.0,1735689599124,maybe,True", "isBuyerMaker is 'maybe'"),
+    ("8,93576.20,0.25,1.0,1735689599124,True,Tr", "isBestMatch is 'tr'"),
+    ("8,-1,0.25,1.0,1735689599124,True,True", "price -1"),
+    ("8,nan,0.25,1.0,1735689599124,True,True", "price nan"),
+    ("6,1,0.25,1.0,1735689599124,True,True", "does not follow 7"),
+    ("8,1,0.25,1735689599124,True,True", "6 columns, trades has 7"),
+]
+GOOD_LINE = "{},93576.10,0.5,1.0,17356895991{:02d},True,True\n"
+
+
+@pytest.mark.parametrize(("line", "why"), BAD_LINES)
+def test_a_line_that_cannot_be_a_trade_is_named_and_the_rest_is_used(tmp_path: Path, line: str, why: str) -> None:
     path = tmp_path / "BTCUSDT-trades-2024-12-31.csv"
-    path.write_text(f"7,93576.10,0.5,1.0,1735689599123,True,True\n{line}\n")
-    with pytest.raises(TapeError, match=rf"2024-12-31\.csv: line 2.*{why}"):
+    path.write_text(GOOD_LINE.format(7, 23) + line + "\n" + GOOD_LINE.format(9, 25))
+    tape = one(path, tmp_path)
+    assert tape.events["seq"].tolist() == [7, 9]
+    told = tape.manifest["warnings"]
+    assert any(text.startswith("BTCUSDT-trades-2024-12-31.csv: line 2: ") and why in text for text in told), told
+    (gap,) = tape.gaps
+    assert (gap.cause, gap.from_ns, gap.to_ns) == ("damage", 1_735_689_599_123 * MS, 1_735_689_599_125 * MS)
+
+
+def test_a_file_with_no_trade_in_it_is_refused_by_its_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "BTCUSDT-trades-2024-12-31.csv"
+    path.write_text("".join(f"{line}\n" for line, _ in BAD_LINES[:1]))
+    with pytest.raises(TapeError, match=r"2024-12-31\.csv: line 1: isBuyerMaker"):
         import_recording(path, tmp_path / "tapes")
+    assert not (tmp_path / "tapes").exists()
 
 
-def test_a_zip_with_two_files_and_a_broken_zip_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("packing", ["zip", "zip without its end", "wrong byte in a zip", "gz"])
+def test_of_a_torn_archive_the_lines_before_the_damage_are_used(tmp_path: Path, packing: str) -> None:
+    stamps = (1_735_689_599_000 + 7 * n * n for n in range(1, 4_000))
+    lines = "".join(f"{n},93576.{n % 100:02d},0.5,1.0,{at},True,True\n" for n, at in enumerate(stamps, 1))
+    path = tmp_path / f"BTCUSDT-trades-2024-12-31.{'csv.gz' if packing == 'gz' else 'zip'}"
+    if packing == "gz":
+        path.write_bytes(gzip.compress(lines.encode())[:-3_000])
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("BTCUSDT-trades-2024-12-31.csv", lines)
+        data = bytearray(path.read_bytes())
+        if packing == "zip without its end":
+            data = data[:-3_000]
+        elif packing == "wrong byte in a zip":
+            data[len(data) // 2] ^= 0xFF
+        path.write_bytes(data)
+    tape = one(path, tmp_path)
+    ids = tape.events["seq"].tolist()
+    is_whole = packing == "zip"
+    assert (len(ids) == 3_999) == is_whole
+    assert len(ids) > 500
+    assert ids[:500] == list(range(1, 501))
+    named = [text for text in tape.manifest["warnings"] if "cannot be read from here on" in text]
+    assert len(named) == (not is_whole)
+    assert all(f"{path.name}: line " in text for text in named)
+
+
+def test_a_zip_with_two_files_and_one_that_is_none_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "BTCUSDT-trades-2024-12-31.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.csv", "")
@@ -93,6 +137,16 @@ def test_a_zip_with_two_files_and_a_broken_zip_are_refused(tmp_path: Path) -> No
     path.write_bytes(b"PK nonsense")
     with pytest.raises(TapeError, match="cannot be read"):
         import_recording(path, tmp_path / "tapes")
+
+
+def test_in_a_folder_a_file_that_cannot_be_used_is_named_and_the_others_are_imported(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "BTCUSDT-trades-2024-12-30.zip").write_bytes(b"PK nonsense")
+    (folder / "BTCUSDT-trades-2024-12-31.csv").write_text(GOOD_LINE.format(7, 23))
+    told: list[str] = []
+    assert len(import_recording(folder, tmp_path / "tapes", tell=told.append)) == 1
+    assert any(line.startswith("[1/2] BTCUSDT-trades-2024-12-30.zip: left out: cannot be read") for line in told), told
 
 
 # -- raw frame dumps --------------------------------------------------------------------------------
@@ -118,7 +172,7 @@ def test_frames_of_every_layout_and_packing_come_out_as_they_were(
     data = f"{line}\n".encode()
     pack = {".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.ZstdCompressor().compress}
     path.write_bytes(pack.get(path.suffix, bytes)(data))
-    tape = one(path, tmp_path)
+    tape = one(path, tmp_path, format="frames")
     (frame,) = [entry for entry in tape.entries() if entry.kind == EntryKind.FRAME]
     assert (frame.payload, frame.recv_ns, frame.feed) == (BOOK.encode(), recv_ns, TapeFeed.MARKET)
     levels = tape.events[tape.events["kind"] == EventKind.EV_BOOK_LEVEL]
@@ -153,28 +207,29 @@ def test_a_market_list_gives_tokens_strike_and_outcome(tmp_path: Path) -> None:
     assert not {"strike", "outcome"} & set(tape.manifest["missing"])
 
 
-def test_a_torn_packed_file_and_a_line_that_is_none_are_refused_by_line(tmp_path: Path) -> None:
-    lines = "".join(f"17760819052083991{n:02d} {BOOK}\n" for n in range(50)).encode()
-    path = tmp_path / f"{SLUG}.jsonl.gz"
-    path.write_bytes(gzip.compress(lines)[:-20])
-    with pytest.raises(TapeError, match="cannot be read"):
-        import_recording(path, tmp_path / "tapes", format="frames")
-    plain = tmp_path / f"{SLUG}.jsonl"
-    plain.write_bytes(lines + b"nonsense\n")
-    with pytest.raises(TapeError, match="line 51 is no JSON"):
-        import_recording(plain, tmp_path / "tapes")
+def test_lines_that_are_no_frames_and_a_torn_end_are_named_and_the_rest_is_used(tmp_path: Path) -> None:
+    lines = "".join(f"17760819052083991{n:02d} {BOOK}\n" for n in range(50))
+    path = tmp_path / "dump.jsonl.gz"
+    path.write_bytes(gzip.compress(lines.encode())[:-20])
+    tape = one(path, tmp_path, format="frames")
+    assert any("dump.jsonl.gz: line " in text and "cannot be read" in text for text in tape.manifest["warnings"])
+    plain = tmp_path / "plain.jsonl"
+    plain.write_text(lines + "nonsense\n" + lines[:400])
+    tape = one(plain, tmp_path, format="frames")
+    assert sum(entry.kind == EntryKind.FRAME for entry in tape.entries()) == 50 + lines[:400].count("\n")
+    assert any("plain.jsonl: line 51: is no JSON" in text for text in tape.manifest["warnings"])
 
 
 def test_an_unknown_file_is_refused_and_in_a_folder_left_out(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "notes.txt").write_text("hello\n")
-    with pytest.raises(TapeError, match="of no known format; known are binance, table, ladder, frames"):
+    with pytest.raises(TapeError, match="of no known format; known are binance, table, ladder, books, frames"):
         import_recording(folder / "notes.txt", tmp_path / "tapes")
     (folder / f"{SLUG}.jsonl").write_text('{"recv":1776081905.2,"raw":' + BOOK + "}\n")
     told: list[str] = []
     assert len(import_recording(folder, tmp_path / "tapes", tell=told.append)) == 1
-    assert any("notes.txt: of no known format, left out" in line for line in told)
+    assert any("notes.txt: left out: of no known format" in line for line in told)
 
 
 # -- recorded data ----------------------------------------------------------------------------------
@@ -193,7 +248,7 @@ def test_recorded_spot_frames_decode_to_what_is_known_of_them(shared_dir: Path, 
 
 def test_recorded_books_decode_without_a_fault(shared_dir: Path, tmp_path: Path) -> None:
     folder = shared_dir / "data/CronosVirus00+polymarket-BTC5min-database/clob_book_frames/2026-04-13"
-    tape = one(folder / "btc-updown-5m-1776081900.jsonl.xz", tmp_path)
+    tape = one(folder / "btc-updown-5m-1776081900.jsonl.xz", tmp_path, format="frames")
     counts = tape.decoding["counters"]["market"]
     assert counts["books"] == counts["frames"] == 2_616
     assert counts["malformed"] == counts["unknown_token"] == counts["unsupported"] == 0

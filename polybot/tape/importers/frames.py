@@ -21,12 +21,12 @@ import orjson
 from polybot.errors import DecodeError, TapeError
 from polybot.market.spec import MarketSpec
 from polybot.market.window import parse_slug
-from polybot.tape.importers.files import read_lines, stem_of
+from polybot.tape.importers.files import Faults, read_lines, stem_of
 from polybot.tape.importers.markets import KnownMarket, guessed_spec
 from polybot.tape.importers.writing import Imported, Item
 from polybot.tape.records import EntryKind, TapeFeed
 
-__all__ = ["import_frames", "is_frame_dump"]
+__all__ = ["Line", "feed_of", "import_frames", "is_frame_dump", "parse_line"]
 
 TIME_KEYS = (
     "recv_ns", "recv_us", "recv_ms", "recv", "received_at", "receive_time", "local_ts", "local_time", "recv_ts", "ts"
@@ -60,7 +60,7 @@ def is_frame_dump(path: Path) -> bool:
     """Could the first line be a frame?"""
     for number, text in read_lines(path):
         try:
-            return _feed_of(_parse(path, number, text).frame) is not None
+            return feed_of(parse_line(path, number, text).frame) is not None
         except TapeError:
             return False
     return False
@@ -69,13 +69,16 @@ def is_frame_dump(path: Path) -> bool:
 def import_frames(path: Path, *, symbols: dict[str, str], markets: dict[str, KnownMarket]) -> Imported:
     """One dump as one tape; `markets` by slug and by condition id say what its market is, when they know it.
 
-    Raises TapeError naming file and line for what is neither a frame nor an answer.
+    A line that is neither a frame nor an answer is left out and named.  Its items raise TapeError when no line is one.
     """
     seen = _Seen()
-    for count, (number, text) in enumerate(read_lines(path)):
+    for count, (number, text) in enumerate(read_lines(path, Faults(path))):
         if count >= PREVIEW_LINES:
             break
-        seen.look(_parse(path, number, text).frame)
+        try:
+            seen.look(parse_line(path, number, text).frame)
+        except TapeError:
+            continue  # named when the entries are made
     missing: list[str] = []
     spec, told = _market_of(path, seen, markets, missing)
     for feed, name in ((TapeFeed.SPOT, "spot"), (TapeFeed.RTDS, "oracle"), (TapeFeed.MARKET, "books")):
@@ -108,7 +111,7 @@ class _Seen:
         self.symbol = ""
 
     def look(self, frame: bytes) -> None:
-        feed = _feed_of(frame)
+        feed = feed_of(frame)
         if feed is None:
             return
         self.feeds.add(feed)
@@ -149,10 +152,14 @@ def _market_of(
 
 def _items(path: Path, warnings: list[str]) -> Iterator[Item]:
     counts: Counter[str] = Counter()
-    last_ns = 0
-    for number, text in read_lines(path):
-        line = _parse(path, number, text)
-        feed = _feed_of(line.frame)
+    faults, last_ns = Faults(path), 0
+    for number, text in read_lines(path, faults):
+        try:
+            line = parse_line(path, number, text)
+        except TapeError as error:
+            faults.note(number, error)
+            continue
+        feed = feed_of(line.frame)
         recv_ns = line.recv_ns
         if recv_ns == 0:
             recv_ns = _own_stamp_ns(line.frame) or last_ns
@@ -166,10 +173,13 @@ def _items(path: Path, warnings: list[str]) -> Iterator[Item]:
             yield Item(recv_ns, TapeFeed.REST, EntryKind.ANSWER, front + line.frame)
         else:
             yield Item(recv_ns, feed, EntryKind.FRAME, line.frame)
-    warnings += [f"{count} {what}" for what, count in counts.items()]
+    if not last_ns:
+        raise faults.refuse()
+    warnings += [*(f"{count} {what}" for what, count in counts.items()), *faults.texts()]
 
 
-def _parse(path: Path, number: int, text: bytes) -> Line:
+def parse_line(path: Path, number: int, text: bytes) -> Line:
+    """Read a line of any of the layouts; raises TapeError naming file and line."""
     plain = _PLAIN_TIME.fullmatch(text)
     if plain:
         return Line(_time_ns(plain[1].decode()), plain[2].strip())
@@ -245,8 +255,8 @@ def _own_stamp_ns(frame: bytes) -> int:
     return 0
 
 
-def _feed_of(frame: bytes) -> TapeFeed | None:
-    """Which feed sends such frames, None: none of ours."""
+def feed_of(frame: bytes) -> TapeFeed | None:
+    """Tell which feed sends such frames, None: none of ours."""
     try:
         parsed = orjson.loads(frame)
     except orjson.JSONDecodeError:

@@ -19,13 +19,17 @@ from polybot.market.spec import MarketSpec
 from polybot.market.window import Window, parse_slug
 from polybot.tape.importers.files import read_lines
 
-__all__ = ["KnownMarket", "guessed_spec", "read_markets"]
+__all__ = ["KnownMarket", "guessed_spec", "read_markets", "rule_of"]
 
 E18 = Decimal(10) ** 18
 GRID = 10_000
 MICRO = 1_000_000
 UNKNOWN_TOKEN = "0"  # no token has this id
 WINNERS = {("1", "0"): 0, ("0", "1"): 1}
+# The venue's rule of windows that start at or after these instants, newest first (read off published markets): the
+# average of 60 s since 2026-08-14, of 30 s since 2026-08-07, before that two single reports.
+NS = 1_000_000_000
+RULES = ((1_786_665_600 * NS, ("twap", 60)), (1_786_060_800 * NS, ("twap", 30)), (0, ("point", 0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,13 @@ def guessed_spec(slug: str, window: Window, condition_id: str, tokens: tuple[str
         twap_window_s=0,
         resolution_source="",
     )
+
+
+def rule_of(interval: str, start_ns: int) -> tuple[str, int]:
+    """Return the resolution rule a window of that date had and its averaging window in seconds (0: none)."""
+    if interval == "1h":
+        return "candle", 0
+    return next(rule for since_ns, rule in RULES if start_ns >= since_ns)
 
 
 def _known(item: Mapping[str, Any]) -> KnownMarket:

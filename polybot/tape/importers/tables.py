@@ -17,7 +17,7 @@ import orjson
 from polybot._fast.event import EventBuffer, EventFlag, EventKind, StrikeSource
 from polybot.errors import TapeError
 from polybot.market.window import parse_slug
-from polybot.tape.importers.files import read_lines, stem_of
+from polybot.tape.importers.files import Faults, read_lines, stem_of
 from polybot.tape.importers.markets import KnownMarket, guessed_spec
 from polybot.tape.importers.writing import Imported, Item, add_events
 from polybot.tape.records import EntryKind, TapeFeed
@@ -115,15 +115,16 @@ def _header(path: Path) -> tuple[str, ...]:
 def _rows(path: Path, add: Callable[[EventBuffer, Row], None], warnings: list[str]) -> Iterator[Item]:
     events, out = EventBuffer(1_024), list[Item]()
     header = _header(path)
-    last_ns = late = 0
-    for number, text in read_lines(path):
+    faults, last_ns, late = Faults(path), 0, 0
+    for number, text in read_lines(path, faults):
         if number == 1:
             continue
         cells = next(csv.reader([text.decode("utf-8", "replace")]))
         try:
             add(events, dict(zip(header, cells, strict=True)))
         except BAD_LINE as error:
-            raise TapeError(f"{path}: line {number}: {type(error).__name__}: {error}") from error
+            faults.note(number, f"{type(error).__name__}: {error}")
+            continue
         recv_ns = events.recv_ns_at(len(events) - 1)
         late += recv_ns < last_ns
         last_ns = recv_ns
@@ -132,6 +133,9 @@ def _rows(path: Path, add: Callable[[EventBuffer, Row], None], warnings: list[st
         out.clear()
     add_events(out, events, feed=TapeFeed.OWN, force=True)
     yield from out
+    if not last_ns:
+        raise faults.refuse()
+    warnings += faults.texts()
     if late:
         warnings.append(f"{late} rows were received earlier than the one before: times are kept as told")
 

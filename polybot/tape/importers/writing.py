@@ -49,6 +49,7 @@ class Imported:
     missing: Sequence[str] = ()
     warnings: list[str] = field(default_factory=list)
     told: dict[str, Any] = field(default_factory=dict)  # further manifest fields: strike, outcome, markets
+    assumptions: Sequence[str] = ()  # what stands in for what the source does not tell, in words
 
 
 def write_import(imported: Imported, out_dir: Path, *, file: Path, settings: TapeSettings) -> Path:
@@ -66,8 +67,9 @@ def write_import(imported: Imported, out_dir: Path, *, file: Path, settings: Tap
         spec=imported.spec,
         missing=tuple(imported.missing),
     )
-    tape = packer.open(imported.name, {**manifest, **imported.told})
-    tape.own(start_ns, EntryKind.META, json.dumps({**manifest, **imported.told}).encode())
+    manifest.update(imported.told, assumptions=list(imported.assumptions))
+    tape = packer.open(imported.name, manifest)
+    tape.own(start_ns, EntryKind.META, json.dumps(manifest).encode())
     last_ns = start_ns
     if first is not None:
         _put(tape, first)
@@ -90,5 +92,8 @@ def add_events(out: list[Item], events: EventBuffer, *, feed: int, force: bool =
 
 
 def _put(tape: TapeWriter, item: Item) -> None:
+    if item.kind == EntryKind.GAP:
+        tape.gap(**json.loads(item.payload))
+        return
     if not tape.own(item.recv_ns, item.kind, item.payload, feed=item.feed):
         raise TapeError(f"an entry of {len(item.payload)} bytes does not fit, or the disk is full: {tape.error}")

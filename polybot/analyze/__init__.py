@@ -1,0 +1,1 @@
+"""Tables over many runs: backtests, points of sweeps and sessions, filtered, grouped, sorted and written."""
