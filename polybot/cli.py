@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING
 
 import polybot
 from polybot.config import Config
+from polybot.config_cache import recall_config
 from polybot.config_files import list_choices
 from polybot.config_schema import did_you_mean
 from polybot.config_secrets import FIX, is_secret_value, refuse_secret_word
 from polybot.errors import ConfigError, InvariantBroken, NoDaemon, PolybotError
+from polybot.help_text import command_help, has_own_settings
 
 if TYPE_CHECKING:
     from polybot.compose import Composition
@@ -75,6 +77,7 @@ class _Request:
     """A parsed command line."""
 
     command: str
+    is_named: bool  # False: the default command, for which no word stood
     overrides: tuple[str, ...]
     flags: Mapping[str, str]
 
@@ -110,19 +113,19 @@ def main(argv: Sequence[str]) -> int:
     try:
         request = _parse(argv)
         if "--help" in request.flags:
-            print(_help_text())
+            print(_help_of(request.command) if request.is_named else _help_text())
             return 0
         if "--version" in request.flags:
             print(f"polybot {polybot.__version__}")
             return 0
         if "--multirun" in request.flags:
             return _multirun(request)
-        composition = _compose(request)
-        config = composition.config()
         if "--cfg" in request.flags:
+            composition = _compose(request)
+            composition.config()
             print(composition.yaml(resolve="--resolve" in request.flags), end="")
             return 0
-        return _COMMANDS[request.command].run(config)
+        return _COMMANDS[request.command].run(_config(request))
     except ConfigError as error:
         return _fail(error, EXIT_CONFIG)
     except NoDaemon as error:
@@ -187,7 +190,7 @@ def _parse(argv: Sequence[str]) -> _Request:
         if command != "replay":
             raise ConfigError("--step belongs to the command replay: replay --step source=FOLDER")
         overrides.append("step=true")
-    return _Request(command or "run", normalise([_in_full(command, word) for word in overrides]), flags)
+    return _Request(command or "run", bool(command), normalise([_in_full(command, word) for word in overrides]), flags)
 
 
 def _in_full(command: str, word: str) -> str:
@@ -223,6 +226,14 @@ def _unknown_word(word: str, command: str) -> ConfigError:
     return ConfigError(f"unknown command {word}: commands are {', '.join(_COMMANDS)}{near}")
 
 
+def _help_of(command: str) -> str:
+    """Return the help of one command: of those with settings of their own these, of the others the whole."""
+    group = _GROUPS.get(command, command)
+    if not has_own_settings(group) or command == "run":
+        return _help_text()
+    return command_help(command, _COMMANDS[command].summary, group=group, short=_SHORT.get(command, ()))
+
+
 def _help_text() -> str:
     groups = "\n".join(f"  {name + '=':<16}{' '.join(choices)}" for name, choices in list_choices().items())
     commands = "\n".join(f"  {name:<16}{item.summary}" for name, item in _COMMANDS.items())
@@ -249,7 +260,7 @@ options:
   -m, --multirun                backtest only: key=a,b,c runs every combination (docs/SWEEPS.md)
   --config-dir DIR              a folder with choices of your own (same layout as conf/)
   --step                        replay only: step through the markets of source=FOLDER on the terminal
-  --help, --version
+  --help, --version             COMMAND --help lists the settings of that command
 
 environment: BANKROLL, MAX_EXPOSURE_FRAC, DAILY_LOSS_HALT, WEEKLY_LOSS_HALT; keys: docs/OPERATIONS.md, Keys.
 exit codes: 0 done, 1 failed, 2 wrong command line or setting, 3 no running daemon, 4 orders may be open,
@@ -260,6 +271,13 @@ def _compose(request: _Request) -> "Composition":
     from polybot.compose import Composition
 
     return Composition(request.overrides, _extra_dir(request.flags))
+
+
+def _config(request: _Request) -> Config:
+    """The checked settings; those of a run are kept, it must be ready soon."""
+    if request.command != "run":
+        return _compose(request).config()
+    return recall_config(request.overrides, _extra_dir(request.flags), lambda: _compose(request).config())
 
 
 def _extra_dir(flags: Mapping[str, str]) -> Path | None:

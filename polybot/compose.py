@@ -30,6 +30,7 @@ __all__ = ["ENVIRONMENT", "Composition", "swept_values"]
 # Environment variables that conf/risk/ reads.
 ENVIRONMENT = ("BANKROLL", "MAX_EXPOSURE_FRAC", "DAILY_LOSS_HALT", "WEEKLY_LOSS_HALT")
 _UNKNOWN_KEY = re.compile(r"(?:Could not override|Could not delete from config\.|Key) '([\w@./-]+)'")
+_SEVERAL = re.compile(r"Ambiguous value for argument '([^']*)'")
 
 
 class Composition:
@@ -84,6 +85,11 @@ class Composition:
             raise self._missing_choice(str(error.missing_cfg_file or "")) from None
         except (HydraException, OmegaConfBaseException) as error:
             key = _UNKNOWN_KEY.search(str(error))
+            several = _SEVERAL.search(str(error))
+            if several is not None:
+                name, _, values = several[1].partition("=")
+                how = f"a list is written {name}=[{values}]; several runs need backtest -m"
+                raise ConfigError(f"{several[1]}: {how}") from None
             if key is None:
                 raise ConfigError(_first_line(error)) from None
             raise self._unknown_key(key[1]) from None

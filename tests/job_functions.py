@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,10 @@ def misbehave(how: str) -> str:
 
 
 def hang(folder: str) -> None:
-    """Says that it began, then never ends."""
-    (Path(folder) / str(os.getpid())).touch()
-    threading.Event().wait()
+    """Says that it began, then never ends; it holds a temporary folder meanwhile, as a point of a sweep does."""
+    with tempfile.TemporaryDirectory(prefix="held_"):
+        (Path(folder) / str(os.getpid())).touch()
+        threading.Event().wait()
 
 
 def run_hanging(folder: str) -> None:

@@ -150,12 +150,42 @@ def test_settings_shown_hold_no_secret(
     assert SECRET[2:] not in out
 
 
+def test_a_list_without_brackets_is_refused_with_how_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backtest", "tapes=a,b"]) == EXIT_CONFIG
+    assert capsys.readouterr().err == (
+        "polybot: error: backtest.tapes=a,b: a list is written backtest.tapes=[a,b]; several runs need backtest -m\n"
+    )
+
+
+def test_a_report_of_no_folder_is_a_wrong_setting(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "source=runs/nothing"]) == EXIT_CONFIG
+    assert "runs/nothing is not a folder" in capsys.readouterr().err
+
+
 def test_help_names_every_command_and_choice(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["--help"], ["run", "-h"], ["sim", "--help"]):
         assert main(words) == 0
         out = capsys.readouterr().out
         for word in ("run", "sim", "risk=", "conservative", "exit codes"):
             assert word in out
+
+
+@pytest.mark.parametrize("command", ["analyze", "backtest", "import", "record", "replay", "report", "wallet"])
+def test_help_of_a_command_lists_its_settings_with_default_and_meaning(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group = {"import": "record"}.get(command, command)
+    file = yaml.safe_load((ROOT / "conf" / group / "default.yaml").read_text())
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    short = cli._SHORT[command]
+    for name, value in file.items():
+        names = [f"{group}.{name}.{inner}" for inner in value] if isinstance(value, dict) else [name]
+        for one in names:
+            shown = one if one in short or one.startswith(group) else f"{group}.{one}"
+            assert f"\n  {shown}=" in out
+    assert cli._COMMANDS[command].summary in out
+    assert max(map(len, out.splitlines())) <= 140
 
 
 @pytest.mark.parametrize(

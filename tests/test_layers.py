@@ -28,7 +28,7 @@ LAYERS = (
     (r"polybot\.replay\.(command|step\w*)", 4),
     (r"polybot\.(backtest|report)\.command", 4),
     (r"polybot\.(account|assembly|runner|tape|replay|backtest|analyze|paper|report|research|wallet)(\..*)?", 3),
-    (r"polybot\.(books|campaign\w*|control|cycle|daemon|entries|following|harness|multirun)(\..*)?", 4),
+    (r"polybot\.(books|campaign\w*|control|cycle|daemon|entries|following|harness|help_text|multirun)(\..*)?", 4),
     (r"polybot\.(observer|recording|recovering|telling|trader|api|cli|compose|__main__)(\..*)?", 4),
 )
 # Third-party libraries and the only modules that may import them.

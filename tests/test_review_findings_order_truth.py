@@ -306,6 +306,7 @@ def test_restored_books_that_do_not_add_up_halt(broken, resume, was_halted, halt
         config=SimpleNamespace(run=SimpleNamespace(resume=resume)),
         losses=SimpleNamespace(explain=lambda reason, by: words.append(by)),
         notice=lambda level, text: notices.append((level, text)),
+        door=SimpleNamespace(halt=risk.halt),
     )
     latches = {HaltKind.MANUAL: Latch(HaltKind.MANUAL, True, "x", "y")} if was_halted else {}
     check_sound(trader, SimpleNamespace(latches=latches))

@@ -20,11 +20,13 @@ ctypedef struct Walk:
 @cython.final
 cdef class Book:
     # index 0: Up bids, 1: Up asks
-    cdef int64_t size[2][TOP + 1]
+    cdef int64_t size[2][TOP + 1]    # counts only where the tick is occupied
     cdef uint64_t occupied[2][WORDS]
     cdef uint64_t summary[2][SUMMARY]
     cdef int64_t best[2]             # best tick per side, -1: empty
     cdef readonly int64_t tick_size  # in ticks, 0: not known
+    cdef uint64_t inverse            # of the tick size, 2**32 // it
+    cdef int64_t shape               # another number whenever a level came or went; sizes alone do not change it
     cdef readonly int64_t off_tick   # levels written off the known tick grid (kept all the same)
     cdef readonly int64_t orphans    # deltas that came before a snapshot (not applied)
     cdef readonly int64_t level_count
@@ -42,6 +44,7 @@ cdef class Book:
     cpdef int64_t size_at(self, int outcome, int side, int64_t ticks) noexcept nogil
     cpdef int64_t size_at_bid(self, int outcome, int64_t ticks) noexcept nogil
     cpdef int64_t size_at_ask(self, int outcome, int64_t ticks) noexcept nogil
+    cdef void best_asks(self, int outcome, int* ticks, int n) noexcept nogil
     cpdef int next_bid(self, int outcome, int64_t ticks) noexcept nogil
     cpdef int next_ask(self, int outcome, int64_t ticks) noexcept nogil
     cpdef bint is_crossed(self) noexcept nogil
@@ -51,6 +54,8 @@ cdef class Book:
     cdef void _place(self, int k, int64_t ticks, int64_t ushares) noexcept nogil
     cdef void _occupy(self, int k, int64_t ticks, int64_t ushares) noexcept nogil
     cdef void _set_levels(self, const Event* ev, Py_ssize_t n) noexcept nogil
+    cdef Py_ssize_t _fill(self, const Event* ev, Py_ssize_t n) noexcept nogil
+    cdef int64_t _at(self, int k, int64_t ticks) noexcept nogil
     cdef int _next(self, int outcome, int side, int64_t ticks) noexcept nogil
     cdef int _from_up(self, int outcome, int64_t ticks) noexcept nogil
     cdef int64_t _scan_down(self, int k, int64_t ticks) noexcept nogil

@@ -1,15 +1,15 @@
 """One mirrored order book of a market, in Up terms, on the 1e-4 price grid 0..10000.
 
 Up and Down share one book on this venue: a Down bid at p is an Up ask at 10000 - p.  Owns the
-micro-shares at every tick, a two-level occupancy bitmap per side (best prices by one ctz/clz,
-clearing costs what is in the book, not its 160 KB) and the known tick size.  A level off the
-tick grid is kept exactly and counted.  A snapshot of either token replaces the whole book.
+micro-shares at every tick, a two-level occupancy bitmap per side (best prices by one ctz/clz) and the
+known tick size.  The bitmap says which sizes count: clearing wipes its 2.5 KB, not the 160 KB of sizes,
+and a size is read only where its bit is set.  A level off the tick grid is kept exactly and counted.  A snapshot of either token replaces the whole book.
 Must not decide whether a book may be traded on: it only tells (`is_crossed`, `has_snapshot`).
 Called by the engine for every book event, by the matching core and by the feed's REST witness.
 """
 cimport cython
-from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memcmp
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcmp, memset
 
 from polybot._fast.event cimport (
     BUY,
@@ -40,6 +40,16 @@ cdef inline int64_t _up(int outcome, int64_t ticks) noexcept nogil:
     return ticks if outcome == UP else TOP - ticks
 
 
+cdef inline uint64_t _inverse(int64_t grid) noexcept nogil:
+    """2**32 // grid, rounded up: ticks // grid == ticks * inverse >> 32 for all ticks below 2**14; 0 without a grid."""
+    return ((<uint64_t> 1 << 32) + grid - 1) // grid if grid > 0 else 0
+
+
+cdef inline bint _is_off(int64_t ticks, int64_t grid, uint64_t inverse) noexcept nogil:
+    """True for ticks (0..TOP) that are no multiple of the grid; without a grid (0, 0) there is nothing to be off."""
+    return <int64_t> (<uint64_t> ticks * inverse >> 32) * grid != ticks and grid > 0
+
+
 @cython.final
 cdef class Book:
     """Depth of one market. Prices in ticks of 1e-4, sizes in micro-shares; tick_size 0: not known.
@@ -56,22 +66,11 @@ cdef class Book:
 
     cdef void _wipe(self) noexcept nogil:
         """Drop all levels; the tick size stays."""
-        cdef int k, s, w
-        cdef uint64_t words, bits
-        for k in range(2):
-            for s in range(SUMMARY):
-                words = self.summary[k][s]
-                while words:
-                    w = (s << 6) + __builtin_ctzll(words)
-                    words &= words - 1
-                    bits = self.occupied[k][w]
-                    while bits:
-                        self.size[k][(w << 6) + __builtin_ctzll(bits)] = 0
-                        bits &= bits - 1
-                    self.occupied[k][w] = 0
-                self.summary[k][s] = 0
-            self.best[k] = -1
+        memset(self.occupied, 0, sizeof(self.occupied))
+        memset(self.summary, 0, sizeof(self.summary))
+        self.best[0] = self.best[1] = -1
         self.level_count = 0
+        self.shape += 1
 
     cpdef void clear(self) noexcept nogil:
         """Drop all levels and wait for a snapshot; tick size and counters stay."""
@@ -82,35 +81,39 @@ cdef class Book:
         """Drop all levels; those set next are the whole book. tick_size in ticks, 0: not told."""
         self._wipe()
         self.has_snapshot = True
-        if tick_size > 0:
+        if tick_size > 0 and tick_size != self.tick_size:
             self.tick_size = tick_size
+            self.inverse = _inverse(tick_size)
 
     cpdef void set_tick_size(self, int64_t ticks) noexcept nogil:
         """Set the known tick size in ticks (anything not within 1..10000: not known); levels stay."""
         self.tick_size = ticks if 0 < ticks <= TOP else 0
+        self.inverse = _inverse(self.tick_size)
 
     cpdef bint set_level(self, int outcome, int side, int64_t ticks, int64_t ushares) noexcept nogil:
         """Set a level to an absolute size, 0 removes it; False for a price or size that cannot be."""
         if ticks < 0 or ticks > TOP or ushares < 0:
             return False
-        if ushares > 0 and self.tick_size > 0 and <uint32_t> ticks % <uint32_t> self.tick_size:
+        if ushares > 0 and _is_off(ticks, self.tick_size, self.inverse):
             self.off_tick += 1
         self._place(_index(outcome, side), _up(outcome, ticks), ushares)
         return True
 
     cdef void _place(self, int k, int64_t ticks, int64_t ushares) noexcept nogil:
         cdef int64_t w = ticks >> 6
-        if self.size[k][ticks] == 0:
-            if ushares != 0:
+        if ushares != 0:
+            if self.occupied[k][w] >> (ticks & 63) & 1:
+                self.size[k][ticks] = ushares
+            else:
                 self._occupy(k, ticks, ushares)
             return
-        self.size[k][ticks] = ushares
-        if ushares != 0:
+        if not self.occupied[k][w] >> (ticks & 63) & 1:
             return
         self.occupied[k][w] &= ~((<uint64_t> 1) << (ticks & 63))
         if self.occupied[k][w] == 0:
             self.summary[k][w >> 6] &= ~((<uint64_t> 1) << (w & 63))
         self.level_count -= 1
+        self.shape += 1
         if ticks == self.best[k]:
             self.best[k] = self._scan_down(0, ticks - 1) if k == 0 else self._scan_up(1, ticks + 1)
 
@@ -142,10 +145,11 @@ cdef class Book:
         """
         cdef Py_ssize_t k = 1
         cdef int kind = ev.kind
-        self.apply(ev)
         if kind == EV_BOOK_SNAPSHOT:
-            kind = EV_BOOK_LEVEL
-        elif kind != EV_BOOK_LEVEL and kind != EV_BOOK_DELTA:
+            self.begin_snapshot(ev.i)
+            return self._fill(ev, n)
+        self.apply(ev)
+        if kind != EV_BOOK_LEVEL and kind != EV_BOOK_DELTA:
             return 1
         while (k < n and not ev[k - 1].flags & F_END and ev[k].kind == kind and ev[k].market == ev.market
                and ev[k].recv_ns == ev.recv_ns):
@@ -157,27 +161,51 @@ cdef class Book:
         return k
 
     cdef void _set_levels(self, const Event* ev, Py_ssize_t n) noexcept nogil:
-        """set_level for each event; the hottest loop of a replay, so what lies in memory is kept in registers."""
+        """set_level for each event."""
         cdef Py_ssize_t e
-        cdef int64_t ticks, ushares
-        cdef int64_t grid = self.tick_size if self.tick_size > 0 else 1
-        # ticks // grid == ticks * inverse >> 32 for all below 2**14 (the rounding of inverse is below 2**-14 of a tick)
-        cdef uint64_t inverse = ((<uint64_t> 1 << 32) + grid - 1) // grid
-        cdef int k
         for e in range(n):
-            ticks, ushares = ev[e].i, ev[e].j
-            if ticks < 0 or ticks > TOP or ushares < 0:
+            self.set_level(ev[e].outcome, ev[e].side, ev[e].i, ev[e].j)
+
+    cdef Py_ssize_t _fill(self, const Event* ev, Py_ssize_t n) noexcept nogil:
+        """set_level for the levels of the snapshot at ev[0], the book being empty; how many events that were.
+
+        The hottest loop of a replay: the end is found as it goes, best prices and counters are told once at the end.
+        """
+        cdef const Event* e = ev
+        cdef const Event* last = ev + n - 1
+        cdef int64_t t, ushares, w, off_tick = 0, levels = 0, grid = self.tick_size
+        cdef uint64_t inverse = self.inverse, word, words = 0
+        cdef uint64_t* summary = &self.summary[0][0]
+        cdef int k, here = 0, there
+        while e != last and not e.flags & F_END:
+            if e[1].kind != EV_BOOK_LEVEL or e[1].market != ev.market or e[1].recv_ns != ev.recv_ns:
+                break
+            e += 1
+            t, ushares = e.i, e.j
+            if <uint64_t> t > TOP or ushares < 0:
                 continue
-            k = _index(ev[e].outcome, ev[e].side)
-            if ushares > 0 and <int64_t> (<uint64_t> ticks * inverse >> 32) * grid != ticks:
-                self.off_tick += 1
-            ticks = _up(ev[e].outcome, ticks)
-            if ushares != 0 and self.size[k][ticks] == 0:
-                self._occupy(k, ticks, ushares)
-            elif ushares != 0:
-                self.size[k][ticks] = ushares
-            else:
-                self._place(k, ticks, 0)
+            k = _index(e.outcome, e.side)
+            if ushares == 0:                     # says nothing, or takes back what this message told
+                summary[here] |= words
+                words = 0
+                self._place(k, _up(e.outcome, t), 0)
+                continue
+            off_tick += _is_off(t, grid, inverse)
+            t = _up(e.outcome, t)
+            w = t >> 6
+            word, self.size[k][t] = self.occupied[k][w], ushares
+            levels += not word >> (t & 63) & 1
+            self.occupied[k][w] = word | (<uint64_t> 1) << (t & 63)
+            there = k * SUMMARY + <int> (w >> 6)
+            if there != here:
+                summary[here] |= words
+                here, words = there, 0
+            words |= (<uint64_t> 1) << (w & 63)
+        summary[here] |= words
+        self.off_tick += off_tick
+        self.level_count += levels
+        self.best[0], self.best[1] = self._scan_down(0, TOP), self._scan_up(1, 0)
+        return e - ev + 1
 
     cdef inline void _occupy(self, int k, int64_t ticks, int64_t ushares) noexcept nogil:
         """A level where there was none."""
@@ -187,6 +215,7 @@ cdef class Book:
         self.size[k][ticks] = ushares
         self.occupied[k][w] |= (<uint64_t> 1) << (ticks & 63)
         self.level_count += 1
+        self.shape += 1
         if self.best[k] < 0 or (ticks > self.best[k] if k == 0 else ticks < self.best[k]):
             self.best[k] = ticks
 
@@ -204,7 +233,10 @@ cdef class Book:
         """Micro-shares resting at one price: side BUY reads the bids, SELL the asks."""
         if ticks < 0 or ticks > TOP:
             return 0
-        return self.size[_index(outcome, side)][_up(outcome, ticks)]
+        return self._at(_index(outcome, side), _up(outcome, ticks))
+
+    cdef inline int64_t _at(self, int k, int64_t ticks) noexcept nogil:
+        return self.size[k][ticks] if self.occupied[k][ticks >> 6] >> (ticks & 63) & 1 else 0
 
     cpdef int64_t size_at_bid(self, int outcome, int64_t ticks) noexcept nogil:
         """Micro-shares bid for an outcome at one price."""
@@ -221,6 +253,15 @@ cdef class Book:
     cpdef int next_ask(self, int outcome, int64_t ticks) noexcept nogil:
         """Next ask above `ticks` in the outcome's ticks (-1: the best one), -1 if there is none."""
         return self._next(outcome, SELL, ticks)
+
+    cdef void best_asks(self, int outcome, int* ticks, int n) noexcept nogil:
+        """The n best asks of an outcome in its own ticks, best first; -1 where there is none."""
+        cdef int k = _index(outcome, SELL), level
+        cdef int64_t t = self.best[k]
+        for level in range(n):
+            ticks[level] = self._from_up(outcome, t)
+            if t >= 0:
+                t = self._scan_down(0, t - 1) if k == 0 else self._scan_up(1, t + 1)
 
     cdef int _next(self, int outcome, int side, int64_t ticks) noexcept nogil:
         cdef int k = _index(outcome, side)

@@ -85,16 +85,17 @@ cdef class ConvexityFade(Strategy):
 
     cpdef int evaluate(self, MarketState market, SpotState spot, Signal signal) except? -1:
         """Fill the signal when an outcome is oversold and there is a bid to join."""
-        cdef double up = self.taker_edge(market, UP), down = self.taker_edge(market, DOWN)
-        cdef double edge, swing
-        cdef int outcome = UP if isnan(down) or up >= down else DOWN, price
-        edge = up if outcome == UP else down
+        cdef double up, down, edge, swing
+        cdef int outcome, price
         if not self.gate_flag(G_REGIME, spot.regime.regime != TREND):
             return 0
         if not self.gate_most(G_DISTANCE, fabs(market.spot - market.strike) / market.strike, self.max_distance_frac):
             return 0
         if not self.gate(G_LEFT, market.tau_s, self._least_left_s(market)):
             return 0
+        up, down = self.taker_edge(market, UP), self.taker_edge(market, DOWN)
+        outcome = UP if isnan(down) or up >= down else DOWN
+        edge = up if outcome == UP else down
         if not self.gate_flag(G_ASK, not isnan(edge)):
             return 0
         if not self.gate(G_OVERREACTION, self._cheapness(market, outcome), self.overreaction_z):

@@ -95,7 +95,7 @@ cdef class CrossTimeframe(Strategy):
 
     cdef void note_pairs(self, MarketState market):
         """Record the cost of the cheapest pair beside 1, the least it pays; it never blocks what follows."""
-        if self._market is None:                 # asked outside run(): nothing to record in
+        if self._gates == NULL:                  # asked outside run(): nothing to record in
             return
         market.gates[self.index][G_PAIR].value = self.pairs.scan(market.peers, market.now_ns)
         market.gates[self.index][G_PAIR].threshold = 1.0

@@ -24,6 +24,7 @@ cdef class Engine:
     cdef bint many_touched               # ... or more than one
     cdef list pool
     cdef int trigger_of[MAX_STRATEGIES]      # by strategy index: who is not asked is not touched
+    cdef void* strategy_of[MAX_STRATEGIES]   # the strategies, borrowed
     cdef void* signal_of[MAX_STRATEGIES]     # the pool, borrowed
     cdef int64_t end_guard_ns
     cdef int64_t diagnostics_ns

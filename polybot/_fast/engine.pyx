@@ -75,7 +75,7 @@ cdef class Engine:
         for index in range(MAX_STRATEGIES):
             self.signal_of[index] = <void*> self.pool[index]
         for index, strategy in enumerate(self.strategies):
-            self.trigger_of[index] = strategy.triggers
+            self.trigger_of[index], self.strategy_of[index] = strategy.triggers, <void*> strategy
 
     def __dealloc__(self):
         free(self.table)
@@ -113,7 +113,7 @@ cdef class Engine:
         strategy = Strategy(name, gate_names=(), triggers=0, enabled=False)
         strategy.bind(len(self.strategies))
         self.strategies.append(strategy)
-        self.trigger_of[strategy.index] = strategy.triggers
+        self.trigger_of[strategy.index], self.strategy_of[strategy.index] = strategy.triggers, <void*> strategy
         return strategy.index
 
     def restore_order(self, int market_index, *, int64_t order_seq, int strategy, int outcome, int side, int order_type,
@@ -488,6 +488,8 @@ cdef class Engine:
     cdef int ask(self, MarketState m, int trigger) except -1:
         """Ask the strategies of this trigger; their signals lie in the pool.  One that raises is disabled, and told of."""
         cdef Strategy strategy = None
+        cdef SpotState spot = self.spot
+        cdef Signal signal = <Signal> self.signal_of[0]
         cdef Py_ssize_t k = 0, count = len(self.strategies)
         cdef int n = 0
         while k < count:
@@ -496,13 +498,14 @@ cdef class Engine:
                     k += 1
                     if not self.trigger_of[k - 1] & trigger:
                         continue
-                    strategy = <Strategy> self.strategies[k - 1]
+                    strategy = <Strategy> self.strategy_of[k - 1]
                     if not strategy.enabled:
                         m.denials[strategy.index][<int> DISABLED] += 1
-                    elif strategy.run(m, self.spot, <Signal> self.signal_of[n]):
-                        (<Signal> self.signal_of[n]).check()
+                    elif strategy.run(m, spot, signal):
+                        signal.check()
                         m.signals[strategy.index] += 1
                         n += 1
+                        signal = <Signal> self.signal_of[n % MAX_STRATEGIES]
             except Exception as error:
                 strategy.disable()
                 self.account.retire(strategy.index)

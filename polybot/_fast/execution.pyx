@@ -260,7 +260,7 @@ cdef class SimExecution:
 
         before_ticks: count only prices better than this one (-1: no such bound).  extra_ticks makes every price worse.
         """
-        cdef int64_t t, got = 0, part, price, extra = self.extra_ticks * m.book.tick_size
+        cdef int64_t t, got = 0, part, price, extra = 0 if o.post_only else self.extra_ticks * m.book.tick_size
         cdef bint buys = o.side == BUY
         cdef int k = 1 - o.k
         if m.is_blind or not m.book.has_snapshot:

@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint16_t
 from polybot._fast.engine cimport Engine
 from polybot._fast.event cimport CommandBuffer, Event, EventBuffer
 from polybot._fast.execution cimport SimExecution
+from polybot._fast.sim_market cimport SimMarket
 from polybot._fast.state cimport MarketState
 
 ctypedef packed struct Quote:
@@ -20,6 +21,7 @@ ctypedef struct Known:
 
 cdef class Pump:
     cdef readonly Engine engine
+    cdef CommandBuffer out               # the engine's
     cdef readonly SimExecution venue
     cdef readonly int64_t now_ns
     cdef readonly int64_t messages       # venue messages so far
@@ -38,10 +40,15 @@ cdef class Pump:
 
     cdef int pump(self, const Event* ev, Py_ssize_t n, int market) except -1
     cdef int take(self, const Event* ev, Py_ssize_t n) except -1
+    cdef int take_book(self, const Event* ev, Py_ssize_t n) except -1
+    cdef int share(self, MarketState m, SimMarket s, const Event* ev) except -1
+    cdef int part(self, int market) except -1
+    cdef int see_snapshot(self, MarketState m, const Event* ev, Py_ssize_t n) except -1
     cdef int until(self, int64_t last_ns) except -1
     cdef int beat(self, int64_t at_ns) except -1
     cdef int answer(self) except -1
     cdef int step(self, const Event* ev, Py_ssize_t n) except -1
+    cdef int finish(self, int64_t at_ns) except -1
     cdef int carry(self, CommandBuffer commands, int64_t at_ns) except -1
     cdef int drain(self) except -1
     cdef int note(self, const Event* ev, Py_ssize_t n) except -1

@@ -17,6 +17,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
+from polybot._fast.book cimport Book
 from polybot._fast.engine cimport Engine
 from polybot._fast.event cimport (
     CMD_CANCEL_ALL, CMD_PLACE, EV_BALANCE, EV_BOOK_SNAPSHOT, EV_FEED_STATE, EV_PUBLIC_TRADE, EV_RESOLVED, EV_TICK_SIZE,
@@ -24,6 +25,7 @@ from polybot._fast.event cimport (
 )
 from polybot._fast.event import EVENT_DTYPE, QUOTE_DTYPE, read_records
 from polybot._fast.execution cimport SimExecution
+from polybot._fast.sim_market cimport SimMarket
 from polybot._fast.state cimport MarketState
 
 cdef extern from * nogil:
@@ -32,10 +34,24 @@ cdef extern from * nogil:
 # Whoever keeps so many rows without taking them has forgotten to: take_commands and take_quotes empty the pump.
 cdef Py_ssize_t MAX_QUOTES = 1 << 22
 # Events are asked for so far ahead: about what memory takes to bring them while a message is worked on.
-cdef Py_ssize_t AHEAD = 8
+cdef enum:
+    AHEAD = 24
 cdef int64_t NEVER = <int64_t> 0x7fffffffffffffff
 
 assert sizeof(Quote) == QUOTE_DTYPE.itemsize
+
+
+cdef Book _copied(Book book):
+    """A book of its own with the same content."""
+    cdef Book made = Book()
+    memcpy(made.size, book.size, sizeof(made.size))
+    memcpy(made.occupied, book.occupied, sizeof(made.occupied))
+    memcpy(made.summary, book.summary, sizeof(made.summary))
+    memcpy(made.best, book.best, sizeof(made.best))
+    made.tick_size, made.inverse, made.shape = book.tick_size, book.inverse, book.shape
+    made.off_tick, made.orphans = book.off_tick, book.orphans
+    made.level_count, made.has_snapshot = book.level_count, book.has_snapshot
+    return made
 
 
 cdef class Pump:
@@ -52,7 +68,7 @@ cdef class Pump:
                  bint note_quotes=False):
         if timer_ns < 0 or balance_ns < 0:
             raise ValueError(f"no such pump: {timer_ns=} {balance_ns=}")
-        self.engine, self.venue = engine, venue
+        self.engine, self.venue, self.out = engine, venue, engine.out
         self.on_actions, self.on_told, self.on_tick_size = on_actions, on_told, on_tick_size
         self.timer_ns, self.balance_ns = timer_ns, balance_ns
         self.next_timer_ns, self.next_balance_ns = NEVER, 0
@@ -141,6 +157,7 @@ cdef class Pump:
                 while (not ev[last].flags & F_END and last + 1 < n and ev[last + 1].recv_ns == ev[first].recv_ns
                        and ev[last + 1].kind <= EV_RESOLVED):
                     last += 1
+                    __builtin_prefetch(&ev[last + AHEAD])
                 self.messages += 1
             if market < 0:
                 self.take(&ev[first], last + 1 - first)
@@ -171,14 +188,77 @@ cdef class Pump:
             if self.next_timer_ns == NEVER and self.timer_ns:
                 self.next_timer_ns = at_ns - at_ns % self.timer_ns + self.timer_ns
         if EV_BOOK_SNAPSHOT <= ev.kind <= EV_TICK_SIZE or ev.kind == EV_FEED_STATE or n > 1:
+            return self.take_book(ev, n)
+        self.out.n = 0
+        self.engine.apply(ev)                    # spot and oracle: not the venue's, and no market's book
+        return self.finish(at_ns) if self.out.n or self.waiting.n else 0
+
+    cdef int take_book(self, const Event* ev, Py_ssize_t n) except -1:
+        """One message of the venue itself: first through the simulated venue, then the engine."""
+        cdef MarketState m = self.engine.find(ev.market)
+        cdef SimMarket s = self.venue.find(ev.market)
+        cdef int64_t off_tick = 0, tick_size = 0
+        cdef Py_ssize_t run, k
+        if m is not None and s is not None:
+            self.share(m, s, ev)
+            off_tick, tick_size = m.book.off_tick, m.book.tick_size
+        if self.venue.out is not self.told:
             self.venue.out = self.told
-            self.venue.apply_all(ev, n)
-            if self.told.n:
-                self.answer()
-        self.step(ev, n)
+        run = self.venue.apply(ev, n)
+        if run < n:
+            for k in range(run, n):
+                if ev[k].kind == EV_TICK_SIZE or ev[k].market != ev.market:
+                    self.part(ev[k].market)
+            self.venue.apply_all(&ev[run], n - run)
+        if self.told.n:
+            self.answer()
+        if run == n and ev.kind == EV_BOOK_SNAPSHOT and m is not None and s is not None and m.book is s.book:
+            self.see_snapshot(m, ev, n)
+        else:
+            if m is not None and s is not None:
+                m.book.off_tick = off_tick       # counted again as the engine takes it, by the grid of then
+                if m.book.tick_size != tick_size:
+                    m.book.set_tick_size(tick_size)
+            self.step(ev, n)
         if EV_BOOK_SNAPSHOT <= ev.kind < EV_PUBLIC_TRADE or ev.kind == EV_TICK_SIZE:
-            self.note(ev, n)
+            self.note(ev, n if run < n else 1)   # one run is one market's
         return 0
+
+    cdef int share(self, MarketState m, SimMarket s, const Event* ev) except -1:
+        """From a snapshot on the engine reads the venue's own book of the market: both would be the same, level by level.
+
+        Nothing between the venue's turn and the engine's reads a book: what the venue tells are words on our orders.
+        A message that is no lone snapshot is applied twice, which leaves what once leaves.  A new tick size parts them.
+        """
+        if ev.kind == EV_TICK_SIZE:
+            return self.part(ev.market)
+        if ev.kind == EV_BOOK_SNAPSHOT and m.book is not s.book and (ev.i > 0 or m.book.tick_size == s.book.tick_size):
+            s.book.off_tick, s.book.orphans = m.book.off_tick, m.book.orphans
+            m.book = s.book
+            m.shape_seen = -1
+        return 0
+
+    cdef int part(self, int market) except -1:
+        """Before an event that the two do not take alike (a new tick size empties the venue's book alone)."""
+        cdef MarketState m = self.engine.find(market)
+        cdef SimMarket s = self.venue.find(market)
+        if m is not None and s is not None and m.book is s.book:
+            m.book = _copied(s.book)
+        return 0
+
+    cdef int see_snapshot(self, MarketState m, const Event* ev, Py_ssize_t n) except -1:
+        """What Engine.on_book does with a snapshot, its levels being in the shared book already."""
+        self.out.n = 0
+        if ev.recv_ns > self.engine.now_ns:
+            self.engine.now_ns = self.engine.account.now_ns = ev.recv_ns
+        m.book_stamp_ns = ev[n - 1].venue_ns
+        m.told_bid = m.told_ask = -2
+        m.mismatches = 0
+        m.renewed = True
+        self.engine.touch(m)
+        if ev[n - 1].flags & F_END:
+            self.engine.on_message_end(ev.recv_ns)
+        return self.finish(ev.recv_ns) if self.out.n or self.waiting.n else 0
 
     cdef int until(self, int64_t last_ns) except -1:
         """Everything due up to last_ns in the order of time; at one instant the venue comes before the heartbeat."""
@@ -222,14 +302,15 @@ cdef class Pump:
 
     cdef int step(self, const Event* ev, Py_ssize_t n) except -1:
         """One batch through the engine, its commands carried out, then whatever was told meanwhile."""
-        cdef CommandBuffer out = self.engine.out
-        out.n = 0
+        self.out.n = 0
         self.engine.apply_all(ev, n)
-        if out.n:
-            self.carry(out, ev[0].recv_ns)
-        if self.waiting.n:
-            self.drain()
-        return 0
+        return self.finish(ev.recv_ns) if self.out.n or self.waiting.n else 0
+
+    cdef int finish(self, int64_t at_ns) except -1:
+        """After a batch: its commands carried out, then whatever was told meanwhile."""
+        if self.out.n:
+            self.carry(self.out, at_ns)
+        return self.drain() if self.waiting.n else 0
 
     cdef int carry(self, CommandBuffer commands, int64_t at_ns) except -1:
         """Hand the gateway's commands on; keep copies of those that were asked for."""
@@ -248,10 +329,13 @@ cdef class Pump:
     cdef int drain(self) except -1:
         """What was told while the pump was at work, in turn."""
         cdef Py_ssize_t k
-        cdef CommandBuffer out = self.engine.out
+        cdef CommandBuffer out = self.out
         while self.waiting.n:
             self.waiting, self.spare = self.spare, self.waiting
             out.n = 0
+            for k in range(self.spare.n):        # the engine's alone
+                if EV_BOOK_SNAPSHOT <= self.spare.ev[k].kind <= EV_TICK_SIZE:
+                    self.part(self.spare.ev[k].market)
             self.engine.apply_all(self.spare.ev, self.spare.n)
             k = self.spare.n
             self.spare.n = 0

@@ -110,6 +110,7 @@ cdef class MarketState:
     cdef Pricing px                      # the shared pricing context of this message
     cdef readonly MoveTracker moves      # mid against fair on the timer, when a strategy asked for it
     cdef Quote quotes[2][QUOTE_LEVELS]   # asks of the outcome, best first, and when each was set
+    cdef int64_t shape_seen              # of the book when its asks were last noted
     cdef int64_t book_stamp_ns           # venue's stamp of the book message being applied, 0: not told
     cdef readonly int order_count[MAX_STRATEGIES]
     cdef int64_t last_dispatch_ns[MAX_STRATEGIES]

@@ -160,6 +160,7 @@ cdef class MarketState:
             self.quotes[UP_SLOT][slot].ticks = self.quotes[DOWN_SLOT][slot].ticks = -1
         self.open_orders = []
         self.told_bid = self.told_ask = -2
+        self.shape_seen = -1
         price_binary(&self.inp, &self.px)        # nothing is known yet: no price, and NaN for every number
         self._forget_gates()
 
@@ -207,19 +208,28 @@ cdef class MarketState:
         """
         cdef Quote found[QUOTE_LEVELS]
         cdef Quote* known
+        cdef int asks[QUOTE_LEVELS]
         cdef int outcome, level, k, ticks
+        if self.book.shape == self.shape_seen:   # the same prices: every one is as old as it was
+            return
+        self.shape_seen = self.book.shape
         for outcome in range(2):
             known = self.quotes[outcome]
-            ticks = self.book.best_ask(outcome)
+            self.book.best_asks(outcome, asks, QUOTE_LEVELS)
+            k = 0
+            while k < QUOTE_LEVELS and known[k].ticks == asks[k]:
+                k += 1
+            if k == QUOTE_LEVELS:
+                continue
             k = 0
             for level in range(QUOTE_LEVELS):
+                ticks = asks[level]
                 while k < QUOTE_LEVELS and 0 <= known[k].ticks < ticks:
                     k += 1
                 if k < QUOTE_LEVELS and known[k].ticks == ticks:
                     found[level] = known[k]
                 else:
                     found[level].ticks, found[level].stamp_ns, found[level].spot = ticks, self.book_stamp_ns, exchange_spot
-                ticks = self.book.next_ask(outcome, ticks) if ticks >= 0 else -1
             memcpy(known, found, sizeof(found))
 
     cdef double quote_spot(self, SpotState spot, int outcome) noexcept:

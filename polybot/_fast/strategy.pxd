@@ -1,7 +1,7 @@
 # Strategy base and the Signal a strategy fills in. Cython and plain-Python subclasses use the same hooks.
 from libc.stdint cimport int32_t, int64_t
 
-from polybot._fast.state cimport MarketState, SpotState
+from polybot._fast.state cimport Gate, MarketState, SpotState
 
 cpdef enum Trigger:
     ON_SPOT_TRADE = 1
@@ -39,7 +39,7 @@ cdef class Strategy:
     cdef readonly double edge_se_multiple
     cdef readonly double kelly_frac          # of the full Kelly bet
     cdef readonly double kelly_cap_frac      # of bankroll
-    cdef MarketState _market
+    cdef Gate* _gates                        # of the market under evaluation, NULL outside one
     # A Python override may return -1 by mistake: that is an answer to check, not an exception.
     cpdef int evaluate(self, MarketState market, SpotState spot, Signal signal) except? -1
     cdef int run(self, MarketState market, SpotState spot, Signal signal) except -1

@@ -15,7 +15,7 @@ from polybot._fast.event cimport BUY, FAK, FOK, GTC
 from polybot._fast.pricing cimport half_kelly
 from polybot._fast.state cimport (
     GATE_AT_LEAST, GATE_AT_MOST, GATE_BLOCKED, GATE_FLAG, GATE_NOT_REACHED, GATE_PASSED, MAX_GATES, MAX_STRATEGIES,
-    MarketState, SpotState,
+    Gate, MarketState, SpotState,
 )
 
 cdef double MICRO = 1e-6
@@ -37,6 +37,10 @@ cdef double kelly_room(double q, double cost, double shares, double spent, doubl
     root = sqrt(linear * linear - 4.0 * square * constant)
     root = -2.0 * constant / (linear + root) if linear > 0.0 else (root - linear) / (2.0 * square)
     return fmax(0.0, fmin(root, most))
+
+
+cdef inline void _note(Gate* gate, double value, double threshold, int compare, int result) noexcept:
+    gate.value, gate.threshold, gate.compare, gate.result = value, threshold, compare, result
 
 
 cdef class Signal:
@@ -139,20 +143,22 @@ cdef class Strategy:
     cdef int run(self, MarketState market, SpotState spot, Signal signal) except -1:
         """Called by the engine: forget the last gates, then evaluate."""
         cdef int g, fired
-        self._market = market
+        self._gates = market.gates[self.index]
         for g in range(MAX_GATES):
-            market.gates[self.index][g].result = GATE_NOT_REACHED
+            self._gates[g].result = GATE_NOT_REACHED
         signal.clear()
         signal.strategy = self.index
-        fired = self.evaluate(market, spot, signal)
-        self._market = None
+        try:
+            fired = self.evaluate(market, spot, signal)
+        finally:
+            self._gates = NULL
         if fired != 0 and fired != 1:
             raise ValueError(f"evaluate returned {fired}, not 0 or 1")
         return fired
 
     cdef int require_gate(self, int number) except -1:
         """Raise unless `number` is one of gate_names and an evaluation is under way."""
-        if self._market is None:
+        if self._gates == NULL:
             raise RuntimeError("gates are tested inside evaluate only")
         if not 0 <= number < len(self.gate_names):
             raise IndexError(f"gate {number} of {len(self.gate_names)}")
@@ -161,33 +167,24 @@ cdef class Strategy:
     cdef bint gate(self, int number, double value, double threshold) noexcept:
         """Record and test value >= threshold; NaN blocks."""
         cdef bint ok = value >= threshold
-        if self._market is None:                 # asked outside run(): nothing to record in, and no answer
+        if self._gates == NULL:                 # asked outside run(): nothing to record in, and no answer
             return False
-        self._market.gates[self.index][number].value = value
-        self._market.gates[self.index][number].threshold = threshold
-        self._market.gates[self.index][number].compare = GATE_AT_LEAST
-        self._market.gates[self.index][number].result = GATE_PASSED if ok else GATE_BLOCKED
+        _note(&self._gates[number], value, threshold, GATE_AT_LEAST, GATE_PASSED if ok else GATE_BLOCKED)
         return ok
 
     cdef bint gate_most(self, int number, double value, double threshold) noexcept:
         """Record and test value <= threshold; NaN blocks."""
         cdef bint ok = value <= threshold
-        if self._market is None:                 # asked outside run(): nothing to record in, and no answer
+        if self._gates == NULL:                 # asked outside run(): nothing to record in, and no answer
             return False
-        self._market.gates[self.index][number].value = value
-        self._market.gates[self.index][number].threshold = threshold
-        self._market.gates[self.index][number].compare = GATE_AT_MOST
-        self._market.gates[self.index][number].result = GATE_PASSED if ok else GATE_BLOCKED
+        _note(&self._gates[number], value, threshold, GATE_AT_MOST, GATE_PASSED if ok else GATE_BLOCKED)
         return ok
 
     cdef bint gate_flag(self, int number, bint ok) noexcept:
         """Record a yes/no gate."""
-        if self._market is None:
+        if self._gates == NULL:
             return False
-        self._market.gates[self.index][number].value = 1.0 if ok else 0.0
-        self._market.gates[self.index][number].threshold = 1.0
-        self._market.gates[self.index][number].compare = GATE_FLAG
-        self._market.gates[self.index][number].result = GATE_PASSED if ok else GATE_BLOCKED
+        _note(&self._gates[number], 1.0 if ok else 0.0, 1.0, GATE_FLAG, GATE_PASSED if ok else GATE_BLOCKED)
         return ok
 
     def check_least(self, int number, double value, double threshold) -> bool:

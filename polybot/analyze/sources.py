@@ -73,19 +73,24 @@ def _runs_below(root: Path, skipped: list[tuple[str, str]]) -> Iterator[tuple[Pa
         yield root, kind
         return
     for child in _folders(root):
-        inside = list(_walk(child, DEPTH))
-        if not inside:
+        before = len(skipped)
+        inside = list(_walk(child, DEPTH, skipped))
+        if not inside and len(skipped) == before:
             skipped.append((str(child), "no run in it"))
         yield from inside
 
 
-def _walk(folder: Path, depth: int) -> Iterator[tuple[Path, str]]:
-    kind = _kind_of(folder)
+def _walk(folder: Path, depth: int, skipped: list[tuple[str, str]]) -> Iterator[tuple[Path, str]]:
+    try:
+        kind = _kind_of(folder)
+        children = [] if kind or not depth else _folders(folder)
+    except OSError as error:  # one that may not be entered says nothing about the others
+        skipped.append((str(folder), f"cannot be read: {error.strerror}"))
+        return
     if kind:
         yield folder, kind
-    elif depth:
-        for child in _folders(folder):
-            yield from _walk(child, depth - 1)
+    for child in children:
+        yield from _walk(child, depth - 1, skipped)
 
 
 def _folders(folder: Path) -> list[Path]:

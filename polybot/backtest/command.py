@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
@@ -23,11 +24,12 @@ from rich.table import Table
 
 from polybot.backtest.agreement import agreement, agreement_text
 from polybot.backtest.flattery import flattery_rows, flattery_text
-from polybot.backtest.result import Result
+from polybot.backtest.result import Result, is_result, load_result, settings_digest, settings_of
 from polybot.backtest.run import Progress, run_backtest
+from polybot.backtest.score_tree import FILE_NAME as SCORES_NAME
 from polybot.backtest.score_tree import FlatteryRow
 from polybot.backtest.scores import Scores, save_scores, scores
-from polybot.backtest.session import kept_session, session_of
+from polybot.backtest.session import kept_session, session_config, session_of
 from polybot.clock import wall_clock
 from polybot.config import Config
 from polybot.report.command import told, write_report
@@ -53,14 +55,33 @@ def run(config: Config, *, out: TextIO | None = None) -> int:
     log = session_of(given.tapes)
     if log is not None:
         screen.say(f"the inputs of session {log.name}: strategies, risk and model are set as they were then")
-    with _interruptible() as stop, screen.progress():
-        result = run_backtest(config, say=screen.say, watch=screen.watch, is_stopping=lambda: stop.asked)
+    then = config if log is None else replace(session_config(log, given), report=config.report)
+    kept = _unfinished(then)
+    if kept is not None:
+        screen.say(f"{kept.folder} was played to its end and not scored: going on with it")
+        result = kept
+    else:
+        with _interruptible() as stop, screen.progress():
+            result = run_backtest(config, say=screen.say, watch=screen.watch, is_stopping=lambda: stop.asked)
     _tell_run(screen, result)
     if result.info["state"] == "interrupted":
-        kept = f"{result.info['totals']['counted']} settled windows are kept in {result.folder}"
-        screen.say(f"interrupted: {kept}; nothing was scored")
+        settled = f"{result.info['totals']['counted']} settled windows are kept in {result.folder}"
+        screen.say(f"interrupted: {settled}; nothing was scored")
         return EXIT_INTERRUPTED
-    return _judge(config, result, screen, live=None if log is None else kept_session(log, given))
+    # its variants are run with what it was run with: of a session these are the session's settings
+    return _judge(then, result, screen, live=None if log is None else kept_session(log, given))
+
+
+def _unfinished(config: Config) -> Result | None:
+    """The run of this name, settings and tapes whose harsher variants an end came before; None: there is none."""
+    given = config.backtest
+    folder = Path(given.out_dir) / given.name
+    if not given.name or not is_result(folder) or (folder / SCORES_NAME).exists():
+        return None
+    found = load_result(folder)
+    same = found.info.get("settings_digest") == settings_digest(settings_of(config))
+    tapes = found.info.get("settings", {}).get("backtest", {}).get("tapes")
+    return found if same and tapes == list(given.tapes) and found.info.get("state") == "complete" else None
 
 
 def _judge(config: Config, result: Result, screen: "_Screen", *, live: Result | None) -> int:
@@ -71,7 +92,8 @@ def _judge(config: Config, result: Result, screen: "_Screen", *, live: Result | 
         try:
             rows = flattery_rows(result, config, tell=screen.say)
         except KeyboardInterrupt:
-            screen.say(f"interrupted: the run is kept in {result.folder}, without its page; the variants so far, too")
+            again = f"with backtest.name={result.folder.name} the same command goes on"
+            screen.say(f"interrupted: the run is kept in {result.folder}, and the variants so far; {again}")
             return EXIT_INTERRUPTED
     compared = None if live is None else agreement(live, result)
     found = scores(result, flattery=rows, agreement=compared)

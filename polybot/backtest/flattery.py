@@ -73,7 +73,7 @@ def variants(base: BacktestSettings) -> tuple[Variant, ...]:
         *(
             Variant(
                 f"extra_ticks_{ticks}",
-                f"prices taken {ticks} ticks worse",
+                f"prices taken {ticks} tick{'s' if ticks > 1 else ''} worse",
                 {"extra_ticks": base.extra_ticks + ticks},
             )
             for ticks in EXTRA_TICKS

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -191,9 +192,12 @@ class ResultWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave nothing of a run that was not finished."""
-        for file in self._files.values():
-            file.close()
-        shutil.rmtree(self._part, ignore_errors=True)
+        try:
+            for file in self._files.values():
+                with suppress(OSError):  # a full disk has been told by the write that failed
+                    file.close()
+        finally:
+            shutil.rmtree(self._part, ignore_errors=True)
 
     def append(self, name: str, rows: Table) -> None:
         """Add rows to a table; raises TapeError when they have other columns or there is no such table."""

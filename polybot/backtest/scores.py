@@ -70,7 +70,12 @@ def scores(
         run=result.name,
         label=str(info.get("label", "")),
         seed=seed,
-        notes=(*_state(info), *_observed(counted), *_notes(totals, judged=slices[-1].n)),
+        notes=(
+            *_state(info),
+            *_observed(counted),
+            *_overlapping(counted),
+            *_notes(totals, judged=slices[-1].n),
+        ),
         totals=totals,
         equity=equity(counted, quotes, samples, bankroll_micro=bankroll),
         all=groups.score(ALL, sum(counts.values(), Counter())),
@@ -200,6 +205,18 @@ def _observed(counted: Counted) -> tuple[str, ...]:
         return ()
     how = f"{int(unknown.sum())} of them without a known outcome"
     return (f"{int(observed.sum())} markets were followed and not traded, {how}",)
+
+
+def _overlapping(counted: Counted) -> tuple[str, ...]:
+    """Say when markets that count ran at the same time: one move of the price decides them together."""
+    markets = counted.markets[counted.settled]
+    markets = markets[np.argsort(markets["start_ns"], kind="stable")]
+    before = np.maximum.accumulate(markets["end_ns"])[:-1]
+    n = int((markets["start_ns"][1:] < before).sum())
+    if not n:
+        return ()
+    return (f"{n} of {len(markets)} settled markets began while another ran: intervals and errors take them for "
+            "independent and are too narrow",)  # fmt: skip
 
 
 def _notes(totals: Totals, *, judged: int) -> tuple[str, ...]:

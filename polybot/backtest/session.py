@@ -7,6 +7,7 @@ built-in strategy reads positions or orders.  What was told of our own orders an
 Must not decide.  Called by programs, tests, and whoever compares a session with its backtest.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -44,7 +45,7 @@ from polybot.backtest.world import Title
 from polybot.clock import wall_clock
 from polybot.config import Config
 from polybot.config_backtest import BacktestSettings
-from polybot.errors import ConfigError
+from polybot.errors import ConfigError, TapeError
 from polybot.market.spec import MarketSpec
 from polybot.replay.inputs import OWN_KINDS, Call, InputsLog, find_inputs, open_inputs
 from polybot.replay.verify import Player, config_of
@@ -54,6 +55,7 @@ __all__ = [
     "backtest_session",
     "kept_session",
     "result_of_session",
+    "session_config",
     "session_of",
     "stamp_name",
     "strategy_signals",
@@ -112,6 +114,7 @@ def result_of_session(
 
     Raises TapeError for a log whose beginning is gone, or that the engine cannot take.
     """
+    _check_beginning(log)
     given = settings or BacktestSettings()
     clock = wall_clock()
     began_ns = clock.mono_ns()
@@ -121,10 +124,21 @@ def result_of_session(
         return writer.finish({**session.info(), **timing(clock.mono_ns() - began_ns, session.messages)})
 
 
+def _check_beginning(log: InputsLog) -> None:
+    """Nothing can be said of orders and windows of a log whose first part was removed."""
+    if log.manifest["part"] != 1:
+        raise TapeError(f"{log.folder}: its beginning is not there any more ({log.parts[0].name} is the first part)")
+
+
 def kept_session(log: InputsLog, settings: BacktestSettings) -> Result:
-    """The session as a run's folder where it is kept (`<out_dir>/session-<name>`), made when it is not there yet."""
+    """The session as a run's folder where it is kept (`<out_dir>/session-<name>`), made when it is not there whole."""
     place = Path(settings.out_dir) / f"session-{log.name}"
-    return load_result(place) if is_result(place) else result_of_session(log, place, settings=settings)
+    if is_result(place):
+        kept = load_result(place)
+        if kept.info["state"] == "complete":
+            return kept
+        shutil.rmtree(place)  # made while the session ran: its log may have gone on since
+    return result_of_session(log, place, settings=settings)
 
 
 def backtest_session(
@@ -140,17 +154,24 @@ def backtest_session(
 
     Default folder: `<out_dir>/<name>`, the name that of a run that starts now.  The rest is as in run_backtest.
     """
+    _check_beginning(log)
     given = settings or BacktestSettings()
     clock = wall_clock()
     began_ns = clock.mono_ns()
     notes: list[str] = []
-    config = replace(config_of(log, notes), backtest=replace(given, balance_usd=_balance_usd(log, given)))
+    config = session_config(log, given, notes)
     world = _LogWorld(log, notes, spot_delay_ns=round(given.spot_delay_s * NS))
     with ResultWriter(folder or Path(given.out_dir) / (given.name or stamp_name())) as writer:
         run = Backtest(config, world, writer, engine=_engine(log, config), has_timers=True)
         stopped = run.go(world.items(), watch=watch, is_stopping=is_stopping)
         info = run.info(state="interrupted" if stopped else "complete", variant=variant or {})
         return writer.finish({**info, "session": log.name, **timing(clock.mono_ns() - began_ns, run.messages)})
+
+
+def session_config(log: InputsLog, settings: BacktestSettings, notes: list[str] | None = None) -> Config:
+    """What a session is backtested with: its own settings and balance, the desk's from `settings`."""
+    own = config_of(log, [] if notes is None else notes)
+    return replace(own, backtest=replace(settings, balance_usd=_balance_usd(log, settings)))
 
 
 class _Session:
@@ -294,7 +315,8 @@ class _LogWorld:
 
     def items(self) -> Iterator[Item]:
         """Windows opened and dropped when they were, events as they came."""
-        for item in self._log.items(without=OWN_KINDS):
+        # Not over a gap: books would be wrong behind it, and windows that were opened in it are not known.
+        for item in self._log.items(without=OWN_KINDS, over_gaps=False):
             if not isinstance(item, Call):
                 yield from self._events(self._delayed(item) if self._delay_ns else item)
             elif item.name == "open_market":
@@ -305,6 +327,8 @@ class _LogWorld:
                 yield Act(item.name, item.args)
             else:
                 self.titles[0].warnings.append(f"{item.name} of an earlier process is left out")
+        if self._log.ending:
+            self.titles[0].warnings.append(f"the log is used up to where {self._log.ending}")
 
     def _open(self, args: Mapping[str, Any]) -> Open:
         spec = MarketSpec(**args["spec"])

@@ -2,9 +2,12 @@
 
 Owns the classes of rows, the order of a tape's units (its numbers, or the receive clock), and the delay of spot.  What
 a tape may not tell by itself (strike, close, outcome, anything of our own orders) is never in what it gives.
+Where entries were lost (damage, a slow disk) the book is not known any more: the venue is told that the socket is gone,
+and changes are left out until the next snapshot, so that nobody trades on a book that was not seen.
 Must not know other tapes.  Called by reel and world.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from polybot._fast.event import EventFlag, EventKind, FeedId, Special
+from polybot._fast.event import EVENT_DTYPE, EventFlag, EventKind, FeedId, FeedState, Special
 from polybot.tape.decoding import MARKET_INDEX
 from polybot.tape.reader import Tape
 from polybot.tape.records import EntryKind
+from polybot.tape.writer import FRAMES_NAME
 
 __all__ = ["MARKET", "ORACLE", "SPOT", "WARM", "Source", "Strand"]
 
@@ -24,6 +28,7 @@ MARKET, SPOT, ORACLE, WARM = 1, 2, 3, 4
 NO_MARKET = int(Special.NO_MARKET)
 FRAME = int(EntryKind.FRAME)
 F_SNAPSHOT = int(EventFlag.F_SNAPSHOT)
+BOOK_CHANGES = (EventKind.EV_BOOK_LEVEL, EventKind.EV_BOOK_DELTA)
 MARKET_KINDS = (
     EventKind.EV_BOOK_SNAPSHOT,
     EventKind.EV_BOOK_LEVEL,
@@ -75,9 +80,13 @@ class Source:
         self.index = -1  # market index while its window is open
         self.events: Rows = tape.events
         self.units: Rows = tape.units
+        self.holes = _holes(tape)  # (last before, first after) of what was lost, receive times
+        behind = self._tell_holes() if self.holes else []
         spec = tape.spec
         self.end_ns = spec.end_ns if spec is not None else 0
         self.classes = _classes(self.events, self.end_ns)
+        for row in behind:
+            self._leave_out_changes(row)
         self.head_rows = _head_rows(self.units)
         found = np.bincount(self.classes, minlength=WARM + 1)
         self.has = {code: bool(found[code]) for code in (MARKET, SPOT, ORACLE, WARM)}
@@ -120,6 +129,30 @@ class Source:
             return False
         return all(bool((mine[name][at_mine] == theirs[name][at_theirs]).all()) for name in ("recv_ns", "feed", "kind"))
 
+    def _tell_holes(self) -> list[int]:
+        """Put a lost socket at the end of what was received before each hole; returns the first rows behind."""
+        units: Any = self.units.copy()
+        recv_ns = np.maximum.accumulate(units["recv_ns"])
+        last = [int(np.searchsorted(recv_ns, before_ns, "right")) - 1 for before_ns, _ in self.holes]
+        known = [(unit, hole) for unit, hole in zip(last, self.holes, strict=True) if unit >= 0]
+        rows = [int(units["end"][unit]) for unit, _ in known]
+        told = np.zeros(len(rows), EVENT_DTYPE)
+        told["kind"], told["market"], told["flags"] = EventKind.EV_FEED_STATE, MARKET_INDEX, int(EventFlag.F_END)
+        told["i"], told["j"] = int(FeedId.FEED_MARKET), int(FeedState.FS_DISCONNECTED)
+        told["recv_ns"] = [hole[0] for _, hole in known]
+        events: Rows = np.insert(np.asarray(self.events), rows, told)
+        for unit, _ in known:
+            units["end"][unit:] += 1
+        self.events, self.units = events, units
+        return [row + number + 1 for number, row in enumerate(rows)]
+
+    def _leave_out_changes(self, row: int) -> None:
+        """A book that is not known cannot be changed: up to its next snapshot."""
+        kinds = self.events["kind"][row:]
+        found = np.flatnonzero((kinds == EventKind.EV_BOOK_SNAPSHOT) & (self.events["market"][row:] == MARKET_INDEX))
+        stop = int(found[0]) if len(found) else len(kinds)
+        self.classes[row : row + stop][np.isin(kinds[:stop], BOOK_CHANGES)] = 0
+
     def _strands(self, spot_delay_ns: int) -> list[Strand]:
         end = self.units["end"].astype(np.int64)
         begin = np.concatenate([np.zeros(1, np.int64), end[:-1]]) if len(end) else end
@@ -139,6 +172,33 @@ class Source:
             key_ns = recv_ns[owner] + shift_ns
             strands.append(Strand(self, first[of], last[of], key_ns, seq[owner], number[owner], shift_ns))
         return strands
+
+
+def _holes(tape: Tape) -> list[tuple[int, int]]:
+    """Where entries are missing, as (receive time of the last before, of the first after or the window's end).
+
+    Damage takes whole blocks, or entries out of the middle of a tail; numbers that are not there may also be another
+    tape's, so that between sound blocks of a damaged tape more is taken for lost than is.
+    """
+    heads = tape.frames
+    lost = [damage for damage in tape.damages if damage.lost]
+    sealed = [told for told in tape.manifest.get("gaps", ()) if told["cause"] == "damage"]
+    behind = np.zeros(len(heads), np.bool_)
+    if (lost or sealed) and len(heads):
+        seq = heads["seq"].astype(np.int64)
+        behind[1:] = (seq[1:] != seq[:-1] + 1) & (heads["block"][1:] != heads["block"][:-1])
+        is_vague = any(damage.file != FRAMES_NAME and damage.lost < 0 for damage in lost)
+        if is_vague or any(told["frames"] is None for told in sealed):
+            behind[1:] |= seq[1:] != seq[:-1] + 1
+    for at in np.flatnonzero(heads["kind"] == EntryKind.GAP).tolist():
+        told = json.loads(tape.payload(at))
+        behind[at] |= at > 0 and told["cause"] in ("dropped", "damage") and told["feed"] in ("all", "market")
+    recv_ns = heads["recv_ns"]
+    holes = [(int(recv_ns[at - 1]), int(recv_ns[at])) for at in np.flatnonzero(behind).tolist()]
+    if lost and len(heads) and not tape.content.is_ended:  # its end is not there
+        last_ns = int(recv_ns[-1])
+        holes.append((last_ns, last_ns if tape.spec is None else max(last_ns, tape.spec.end_ns)))
+    return holes
 
 
 def _classes(events: Rows, end_ns: int) -> npt.NDArray[np.uint8]:

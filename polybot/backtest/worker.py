@@ -1,17 +1,19 @@
 """A worker process of polybot.backtest.jobs: takes an item, calls the function, sends the result; until told to end.
 
-Owns its own end: it is gone as soon as its parent is, whatever it computes.  An exception ends it; its last words, on
-the error output, are the parent's to read.  Started by jobs alone, with two inherited file descriptors; `call` also
-runs inside the workers of a Ray cluster.
+Owns its own end: it is gone as soon as its parent is, whatever it computes; told to end (SIGTERM) or left alone it
+removes its temporary folders first.  An exception ends it; its last words, on the error output, are the parent's to
+read.  Started by jobs alone, with two inherited file descriptors; `call` also runs inside the workers of a Ray cluster.
 """
 
 import faulthandler
 import importlib
 import json
 import os
+import signal
 import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from types import FrameType
 from typing import Any
 
 from polybot.clock import wall_clock
@@ -20,6 +22,8 @@ __all__ = ["JobDone", "call", "main"]
 
 NS = 1e9
 EXIT_ORPHAN = 1
+EXIT_TOLD = 143  # as a shell calls an end by SIGTERM
+LAST_S = 3.0  # left alone, for removing what it made; shorter than the parent's own patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class JobDone:
 def main(pipe_fd: int, life_fd: int) -> None:
     """Serve one parent; returns when it closes the pipe."""
     faulthandler.enable()
+    signal.signal(signal.SIGTERM, _on_term)
     threading.Thread(target=_end_with_parent, args=(life_fd,), daemon=True).start()
     with Connection(pipe_fd) as pipe:
         while True:
@@ -55,7 +60,15 @@ def call(function_path: str, text: str) -> str:
     return json.dumps([result, (clock.mono_ns() - began_ns) / NS])
 
 
+def _on_term(number: int, frame: FrameType | None) -> None:
+    """Unwind, so that temporary folders go; once."""
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(EXIT_TOLD)
+
+
 def _end_with_parent(life_fd: int) -> None:
     """Nobody reads a result when the parent is gone."""
     os.read(life_fd, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(LAST_S)
     os._exit(EXIT_ORPHAN)

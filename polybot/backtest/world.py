@@ -163,7 +163,7 @@ class TapeWorld:
                 self._say(f"left out: {folder}: {error}")
         titles.sort(key=lambda title: (title.first_ns, title.name, str(title.path)))
         seen: dict[str, Path] = {}
-        for title in titles:
+        for title in sorted(titles, key=_worth):
             if title.role and title.spec is not None:
                 if title.name in seen:
                     self._refuse(title, f"the same window as {seen[title.name]}")
@@ -231,7 +231,7 @@ class TapeWorld:
 
     def _window(self, title: Title, spec: MarketSpec, tape: Tape, source: Source) -> Window | None:
         """Say when what is told of a window, or refuse it."""
-        title.gap_ns, title.gaps = _gaps(tape, spec)
+        title.gap_ns, title.gaps = _gaps(tape, spec, source.holes)
         strike = self._strike(title, spec, tape, source)
         reason = self._lacks(title, spec, source, strike)
         if reason or strike is None:
@@ -360,6 +360,11 @@ def _folders(tapes: Sequence[str]) -> list[Path]:
     return list(found)
 
 
+def _worth(title: Title) -> tuple[bool, bool, int, str]:
+    """Of several tapes of one window the first by this is used: traded, whole, reaching farthest."""
+    return title.role != "traded", bool(title.damage), -title.last_ns, str(title.path)
+
+
 def _label(manifest: Mapping[str, Any]) -> str:
     """Where a tape is from, in some words."""
     source = manifest["source"]
@@ -375,14 +380,17 @@ def _day(ns: int) -> str:
     return datetime.fromtimestamp(ns // NS, UTC).strftime("%Y-%m-%d")
 
 
-def _gaps(tape: Tape, spec: MarketSpec) -> tuple[int, list[str]]:
-    """Time inside the window without some feed's data, and the gaps in words; where a damage lies is not known."""
+def _gaps(tape: Tape, spec: MarketSpec, holes: Sequence[tuple[int, int]]) -> tuple[int, list[str]]:
+    """Time inside the window without some feed's data, and the gaps in words; damage where its holes are."""
     spans, words = [], []
-    for gap in tape.gaps:
-        if gap.cause == "damage":
-            continue
-        words.append(f"{gap.feed}: {gap.cause}, {(gap.to_ns - gap.from_ns) / NS:.3f} s from {gap.from_ns}")
-        first, last = max(gap.from_ns, spec.start_ns), min(gap.to_ns, spec.end_ns)
+    told = [(gap.feed, gap.cause, gap.from_ns, gap.to_ns) for gap in tape.gaps if gap.cause != "damage"]
+    dropped = [(from_ns, to_ns) for _, cause, from_ns, to_ns in told if cause == "dropped"]
+    for hole in holes:
+        if not any(from_ns <= hole[1] and to_ns >= hole[0] for from_ns, to_ns in dropped):
+            told.append(("all", "damage", *hole))
+    for feed, cause, from_ns, to_ns in told:
+        words.append(f"{feed}: {cause}, {(to_ns - from_ns) / NS:.3f} s from {from_ns}")
+        first, last = max(from_ns, spec.start_ns), min(to_ns, spec.end_ns)
         if last > first:
             spans.append((first, last))
     total, reached = 0, 0

@@ -31,6 +31,7 @@ GAP, END, META = int(EntryKind.GAP), int(EntryKind.END), int(EntryKind.META)
 # What only concerns our own account: a backtest makes these itself.
 OWN_KINDS = (int(EventKind.EV_ORDER_UPDATE), int(EventKind.EV_FILL), int(EventKind.EV_BALANCE))
 CHUNK_RECORDS = 65_536
+CLOSED_STATES = ("complete", "stopped")  # a manifest's, when the process closed its log itself
 
 Records = npt.NDArray[np.void]
 
@@ -150,14 +151,23 @@ class InputsLog:
             if not isinstance(item, Call):
                 yield item
 
-    def items(self, *, without: tuple[int, ...] = OWN_KINDS) -> Iterator["Records | Call"]:
-        """Calls, and between them events in pieces (EVENT_DTYPE), in order, over gaps as well.
+    def items(
+        self, *, without: tuple[int, ...] = OWN_KINDS, over_gaps: bool = True
+    ) -> Iterator["Records | Call"]:
+        """Calls, and between them events in pieces (EVENT_DTYPE), in order.
 
-        Kinds in `without` are left out: as a rule what was told of our own orders and money.
+        Kinds in `without` are left out: as a rule what was told of our own orders and money.  over_gaps=False ends
+        where the first entry is missing, and `ending` says so.
         """
         held: list[bytes] = []
-        count = 0
+        count = last_seq = 0
+        if not over_gaps:
+            self.ending = ""
         for entry in self.entries():
+            if not over_gaps and (entry.kind == GAP or entry.seq != last_seq + 1):
+                self.ending = self._gap_text(entry, last_seq)
+                break
+            last_seq = entry.seq
             if entry.kind == EVENTS:
                 held.append(entry.payload)
                 count += len(entry.payload) // EVENT_DTYPE.itemsize
@@ -200,6 +210,8 @@ class InputsLog:
                 held, answer, wants = [], [], None
         if wants is not None:  # the process ended between a batch and its answer
             yield _turn_of(made + 1, wants, held, None)
+        if not self.is_ended:
+            self.ending = self._last_gap_text()
 
     # -- within -----------------------------------------------------------------------------------------------
 
@@ -209,6 +221,14 @@ class InputsLog:
             Damage(f"{part.name}/{one.file}", one.offset, one.detail, one.lost) for one in content.damages
         ]
         return content
+
+    def _last_gap_text(self) -> str:
+        """What was dropped up to a close in order: with no room for an entry the manifest alone says it."""
+        if _is_broken(self.parts[-1]):
+            return ""
+        manifest = read_manifest(self.parts[-1] / MANIFEST_NAME)
+        gaps = manifest.get("gaps") if manifest.get("state") in CLOSED_STATES else None
+        return f"{gaps[-1]['frames']} entries were dropped: {gaps[-1]['detail']}" if gaps else ""
 
     def _gap_text(self, entry: Entry, last_seq: int) -> str:
         if entry.kind == GAP:

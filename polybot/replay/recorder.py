@@ -40,6 +40,7 @@ LONG_TEXT = re.compile(r'"(?:[^"\\]|\\.){30,}"')
 # A log that was written to so lately may be another process's.
 LIVE_NS = 3_600 * NS
 STOP_S = 2.0  # wall; how long a stop waits for the disk
+AGAIN_NS = 60 * NS  # wall; a part that could not be begun is tried again so much later
 
 
 class InputsRecorder:
@@ -67,6 +68,8 @@ class InputsRecorder:
         self._parts = 0
         self._swept_part = 0 if threaded else -1  # -1: never remove anything
         self._has_told = False
+        self._again_ns = 0
+        self._said = ""  # of the last part that could not be begun
         self._nothing = CommandBuffer(1)
         settings = TapeSettings(
             tail_bytes=given.tail_mb * MB,
@@ -169,8 +172,10 @@ class InputsRecorder:
 
     def _switch(self, tape: TapeWriter) -> TapeWriter:
         """Go over to the part that was made ahead."""
-        made, self._next = self._next, None
+        made = self._next
         assert made is not None
+        self._tape = made  # before the other: the thread must not find a full part with none made ahead
+        self._next = None
         tape.close(self._clock.now_ns(), state="complete")
         self._go_on(made)
         return made
@@ -182,10 +187,10 @@ class InputsRecorder:
     # -- on the thread ----------------------------------------------------------------------------------------
 
     def _open_part(self, *, has_spares: bool = True) -> TapeWriter:
-        self._parts += 1
-        return self._packer.open(
-            f"part-{self._parts:04d}", self._manifest(self._parts), has_spares=has_spares
-        )
+        number = self._parts + 1
+        made = self._packer.open(f"part-{number:04d}", self._manifest(number), has_spares=has_spares)
+        self._parts = number
+        return made
 
     def _manifest(self, part: int) -> dict[str, Any]:
         return new_manifest(
@@ -201,17 +206,34 @@ class InputsRecorder:
         if tape is None:
             return
         is_new_day = tape.first_ns // DAY_NS != tape.last_ns // DAY_NS
+        if self._next is None and (is_new_day or tape.raw_bytes >= self._part_bytes):
+            self._open_next()
         try:
-            if self._next is None and (is_new_day or tape.raw_bytes >= self._part_bytes):
-                self._next = self._open_part()
             if 0 <= self._swept_part < self._parts:
                 self._swept_part = self._parts
                 self._sweep()
         except OSError as error:
             self._news.append(("WARNING", f"inputs log: {error.strerror or error}"))
 
+    def _open_next(self) -> None:
+        """Make the next part ahead; while the disk refuses the log goes on in the old one, and that is said once."""
+        now_ns = wall_clock().now_ns()
+        if now_ns < self._again_ns:
+            return
+        try:
+            self._next = self._open_part()
+            self._said = ""
+        except OSError as error:
+            self._again_ns = now_ns + AGAIN_NS
+            text = f"inputs log: no new part can be begun ({error.strerror or error}), the old one goes on"
+            if text != self._said:
+                self._news.append(("WARNING", text))
+            self._said = text
+
     def _sweep(self) -> None:
         """Remove logs that are too old, then the oldest while all together are too large."""
+        if not self._root.is_dir():  # somebody removed everything; what comes next says so
+            return
         now_ns = wall_clock().now_ns()
         logs = sorted(path for path in self._root.iterdir() if path.is_dir() and path != self._packer.folder)
         kept: list[tuple[Path, int]] = []

@@ -85,6 +85,8 @@ def write_report(result: Result, found: Scores, settings: ReportConfig) -> Writt
 def _opened(name: str, config: Config, out: TextIO) -> Result:
     """Open a run, or make one of a session's inputs log (once); raises TapeError when it is neither."""
     folder = Path(name).expanduser()
+    if not folder.is_dir():
+        raise ConfigError(f"{name} is not a folder: give a run's (runs/NAME) or a session's log (logs/inputs/NAME)")
     if is_result(folder) or not find_inputs(folder):
         return load_result(folder)
     log = open_inputs(find_inputs(folder)[0])

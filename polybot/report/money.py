@@ -60,7 +60,7 @@ def equity(facts: Facts) -> Markup:
         Column("deepest, USD"),
         Column("of the bankroll"),
         Column("longest, min", hint="from a peak to its recovery, or to the end of the data"),
-        Column("recovered", hint="whether the longest one had ended"),
+        Column("longest ended", hint="whether the curve reached its old peak again after the longest one"),
     )
     parts.append(card("Drawdowns", table(columns, rows, name="drawdowns")))
     return section("equity", "Equity and drawdown", *parts)

@@ -128,13 +128,17 @@ nav,summary{display:none}
 details::details-content{content-visibility:visible;height:auto}
 .card,.first,.note,tr{break-inside:avoid}
 .card{border-color:#ccc}
-h2,h3{break-after:avoid}
+h2,h3,.lead{break-after:avoid;break-inside:avoid}
+.grid{break-inside:avoid;break-before:avoid}
 section{margin-top:26px}
 .scroll{overflow:visible}
 table{font-size:8pt}
 th,td{padding:3px 6px}
 .grid{grid-template-columns:1fr 1fr}
-.headline{grid-template-columns:56mm minmax(0,1fr);gap:6mm}
+.headline{grid-template-columns:60mm minmax(0,1fr);gap:6mm}
+.facts{font-size:8.5pt;gap:2px 3mm}
+.facts dt{white-space:nowrap}
+.big{font-size:24pt;white-space:nowrap}
 #settings pre{columns:3;font-size:6pt;line-height:1.25}
 }
 """

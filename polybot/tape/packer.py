@@ -94,11 +94,12 @@ class Packer:
         while True:
             self._woken.wait(self._sync_s)
             self._woken.clear()
+            is_last = self._stopping  # asked before tending: what is closed during a sync is finished as well
             self._tend()
+            if is_last:
+                return
             for tape in self._tapes:
                 tape.sync()
-            if self._stopping:
-                return
 
     def _tend(self) -> None:
         self._look()

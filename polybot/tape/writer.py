@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -107,11 +108,23 @@ class TapeWriter:
         self._closing = False
         self._document = dict(manifest)
         self._to_write: bytes | None = None
-        self._fd = os.open(folder / FRAMES_NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
-        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process: who seals asks for it
-        write_manifest(folder / MANIFEST_NAME, self._document)
-        self._active: Tail | None = Tail(folder, 1, settings.tail_bytes)
+        self._fd = -1
+        self._active: Tail | None = None
+        try:
+            self._active = self._begin()
+        except OSError:  # who tries again and again must not fill the folder or run out of files
+            if self._fd >= 0:
+                os.close(self._fd)
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         self._synced_end = 0
+
+    def _begin(self) -> Tail:
+        """The files of a tape that holds nothing yet."""
+        self._fd = os.open(self.folder / FRAMES_NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process: who seals asks for it
+        write_manifest(self.folder / MANIFEST_NAME, self._document)
+        return Tail(self.folder, 1, self._settings.tail_bytes)
 
     # -- on the loop ------------------------------------------------------------------------------------------
 

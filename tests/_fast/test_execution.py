@@ -154,6 +154,13 @@ def test_extra_ticks_make_every_taken_price_worse_and_never_break_the_limit():
     ]
 
 
+def test_extra_ticks_let_no_post_only_order_rest_that_the_venue_would_refuse():
+    for extra in (0, 1, 2):
+        table = quoted(extra_ticks=extra)
+        table.place(0, GTC, BUY, 0.50, 10, post_only=True)
+        assert table.news(0) == [(0.0, 1, "REJECTED", 0.0, int(RejectReason.CROSSES_BOOK))]
+
+
 def test_a_market_without_a_hold_matches_at_arrival():
     table = quoted(market={"taker_delay_ms": 0})
     table.place(20, FAK, BUY, 0.50, 5)

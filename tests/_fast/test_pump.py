@@ -1,5 +1,6 @@
 """The pump against a plain Python loop over engine and simulated venue: commands, answers and quotes byte for byte."""
 
+import random
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -127,6 +128,49 @@ def test_recorded_books_and_spot_give_the_same_commands_as_a_plain_loop(shared_d
     commands = np.frombuffer(told[0]["commands"], COMMAND_DTYPE)
     assert (commands["kind"] == ev.CMD_PLACE).sum() > 0
     assert (commands["kind"] == ev.CMD_CANCEL).sum() > 0
+
+
+def mixed(seed: int, count: int) -> np.ndarray[Any, Any]:
+    """Messages of several runs and of both markets, new grids in the middle of them, levels off the grid."""
+    rng, out = random.Random(seed), EventBuffer()
+    for k in range(count):
+        at = {"recv_ns": START_NS + k * NS // 50, "venue_ns": START_NS + k * NS // 50 - 1_000}
+        for left in reversed(range(rng.randrange(1, 6))):
+            kind = rng.choices(
+                (ev.EV_BOOK_SNAPSHOT, ev.EV_BOOK_LEVEL, ev.EV_BOOK_DELTA, ev.EV_TICK_SIZE), (2, 6, 6, 1)
+            )[0]
+            at |= {"market": rng.random() < 0.1, "flags": 0 if left or rng.random() < 0.05 else ev.F_END}
+            if kind in (ev.EV_BOOK_SNAPSHOT, ev.EV_TICK_SIZE):
+                out.add(kind, **at, i=rng.choice((0, 10, 100)))
+                continue
+            place = {
+                "outcome": rng.randrange(2),
+                "side": rng.randrange(2),
+                "i": rng.randrange(-10, 10_020, 10),
+            }
+            out.add(kind, **at, **place, j=rng.choice((0, 5, 9, -1)) * 1_000_000, x=-1.0, y=-1.0)
+    return out.to_numpy()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_engine_sees_the_same_books_though_it_shares_them_with_the_venue(seed: int) -> None:
+    specs = [make_spec(), make_spec()]
+    fast, slow = World(Pump, seed, specs), World(SlowPump, seed, specs)
+    rows, seen = mixed(seed, 600), set()
+    for k in range(0, len(rows), 7):
+        for world in (fast, slow):
+            world.pump.run(rows[k : k + 7])
+        for index in range(2):
+            mine, other = fast.engine.markets[index], slow.engine.markets[index]
+            assert mine.book.equals(other.book)
+            assert (mine.book.tick_size, mine.book.has_snapshot) == (
+                other.book.tick_size,
+                other.book.has_snapshot,
+            )
+            assert mine.stats() == other.stats()
+            seen.add(mine.book.content_hash())
+    assert len(seen) > 100
+    assert fast.told() == slow.told()
 
 
 def test_cutting_the_stream_between_messages_changes_nothing() -> None:

@@ -18,9 +18,9 @@ import sweep_functions
 from backtest.score_tables import STRATEGIES, random_result
 from campaign_process import LOOP_S, environment, loop_s
 
-from polybot.analyze import command
+from polybot.analyze import command, sources
 from polybot.analyze.frame import Frame
-from polybot.analyze.screen import cell_text
+from polybot.analyze.screen import cell_text, show
 from polybot.backtest.counted import Counted
 from polybot.backtest.result import Result
 from polybot.backtest.scores import save_scores, scores
@@ -259,6 +259,23 @@ def test_foreign_and_unreadable_folders_are_named_and_counted(runs, capsys):
     assert "run02" in shown.out
 
 
+def test_a_folder_that_may_not_be_entered_is_named_and_the_others_are_read(tmp_path, monkeypatch):
+    for name in ("closed", "session"):
+        (tmp_path / name).mkdir()
+    lay_session(tmp_path / "session")
+
+    def kind_of(folder: Path) -> str:
+        if folder.name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder / "run.json"))
+        return known(folder)
+
+    known = sources._kind_of
+    monkeypatch.setattr(sources, "_kind_of", kind_of)
+    found = sources.collect([str(tmp_path)], by_strategy=False)
+    assert found.runs == 1
+    assert found.skipped == [(str(tmp_path / "closed"), "cannot be read: Permission denied")]
+
+
 def test_files_hold_the_same_rows(runs, tmp_path):
     folder, _ = runs
     words = [f"paths={folder}", "by=[day,strategy]"]
@@ -289,6 +306,27 @@ def test_unknown_values_sort_last_and_show_as_dashes():
         for cell in (("b", None), ("pnl_usd", 1234.5), ("n", 12345), ("ok", True), ("t_s", 0.25))
     ]
     assert shown == ["-", "+1,234.50", "12,345", "yes", "0.25"]
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 400])
+def test_a_narrow_terminal_folds_names_and_leaves_numbers_out_but_never_breaks_one(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    names = ("run", "markets", "signals", "fills", "pnl_usd", *(f"figure{number}_usd" for number in range(9)))
+    frame = Frame(names, [("a-run-with-a-name-of-some-length", 12, 3_468, 8, -119.74, *[-1_234.56] * 9)])
+    out = _Terminal()
+    show(frame, out)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    missing = re.findall(r"figure\d_usd", text.partition("not shown, the terminal is too narrow: ")[2])
+    assert {"-119.74", "3,468"} <= set(text.split())
+    assert text.split().count("-1,234.56") == 9 - len(missing)
+    assert (columns < 400) == bool(missing)
+    assert all(len(line) <= columns for line in text.partition("not shown")[0].splitlines())
 
 
 # -- time -------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from polybot.backtest.result import load_result
 from polybot.backtest.run import Progress, run_backtest
 from polybot.cli import load_config, main
 from polybot.config import Config, default_config
-from polybot.errors import ConfigError
+from polybot.errors import ConfigError, TapeError
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,33 @@ def test_the_first_interrupt_keeps_what_is_done_and_the_code_says_so(
     assert f"interrupted: 1 settled windows are kept in {tmp_path / 'run'}; nothing was scored" in out.getvalue()
     assert load_result(tmp_path / "run").info["state"] == "interrupted"
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_run_that_was_ended_in_its_variants_goes_on_and_a_finished_one_is_refused(
+    rising: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(path: str, items: list[Any], *, cores: int, on_done: Any) -> list[Any]:
+        _here(path, items[:2], cores=cores, on_done=on_done)
+        raise KeyboardInterrupt
+
+    config = config_of(rising, tmp_path, **{"backtest.flattery": True})
+    monkeypatch.setattr(flattery, "run_jobs", interrupted)
+    out = io.StringIO()
+    assert command.run(config, out=out) == 130
+    assert "with backtest.name=run the same command goes on" in out.getvalue()
+    before = (tmp_path / "run" / "run.json").read_bytes()
+
+    monkeypatch.setattr(flattery, "run_jobs", _here)
+    with pytest.raises(TapeError, match="is there already"):
+        command.run(config_of(rising, tmp_path, **{"backtest.extra_ticks": 1}), out=io.StringIO())
+    out = io.StringIO()
+    assert command.run(config, out=out) == 0
+    assert "going on with it" in out.getvalue()
+    assert "flattery 3 of 7" in out.getvalue()
+    assert "flattery 2 of 7" not in out.getvalue()
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+    with pytest.raises(TapeError, match="is there already"):
+        command.run(config, out=io.StringIO())
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(rising: Path, tmp_path: Path) -> None:

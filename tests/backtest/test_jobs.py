@@ -77,6 +77,7 @@ def test_ctrl_c_ends_the_workers(tmp_path):
     out, err = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, out, err) == (130, "interrupted\n", "")
     assert _all_gone(workers)
+    assert list((tmp_path / "temporary").glob("held_*")) == []
 
 
 def test_ctrl_c_of_a_terminal_reaches_the_workers_too_and_the_end_is_the_same(tmp_path):
@@ -85,6 +86,7 @@ def test_ctrl_c_of_a_terminal_reaches_the_workers_too_and_the_end_is_the_same(tm
     out, err = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, out, err) == (130, "interrupted\n", "")
     assert _all_gone(workers)
+    assert list((tmp_path / "temporary").glob("held_*")) == []
 
 
 def test_workers_of_a_killed_parent_end_by_themselves(tmp_path):
@@ -92,21 +94,29 @@ def test_workers_of_a_killed_parent_end_by_themselves(tmp_path):
     process.kill()
     process.communicate(timeout=LIMIT_S)
     assert _all_gone(workers)
+    assert list((tmp_path / "temporary").glob("held_*")) == []
 
 
 def _start_hanging(folder: Path) -> "tuple[subprocess.Popen[str], list[int]]":
-    code = f"from job_functions import run_hanging; run_hanging({json.dumps(str(folder))})"
+    began, temporary = folder / "began", folder / "temporary"
+    for made in (began, temporary):
+        made.mkdir()
+    code = f"from job_functions import run_hanging; run_hanging({json.dumps(str(began))})"
     process = subprocess.Popen(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
+            "TMPDIR": str(temporary),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    _until(lambda: len(list(folder.iterdir())) == 2 or process.poll() is not None, LIMIT_S)
+    _until(lambda: len(list(began.iterdir())) == 2 or process.poll() is not None, LIMIT_S)
     assert process.poll() is None, process.communicate()
-    return process, [int(path.name) for path in folder.iterdir()]
+    return process, [int(path.name) for path in began.iterdir()]
 
 
 def _all_gone(pids: list[int]) -> bool:

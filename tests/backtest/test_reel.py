@@ -160,7 +160,14 @@ def test_a_damaged_block_is_named_and_what_another_tape_has_of_it_is_given(taped
     assert any(second.name in text and "frames.zst: damaged at offset" in text for text in said)
     folders = polybot.tape.find_tapes(tapes)
     expected = np.concatenate(list(slow_merge(folders)))
-    assert given(rows).tobytes() == given(expected).tobytes()
+    # All of it but changes of a book that is not known any more (test_holes.py), and the word that it is not.
+    apart = (EventKind.EV_BOOK_LEVEL, EventKind.EV_BOOK_DELTA, EventKind.EV_FEED_STATE)
+    kept, sound = (given(some[~np.isin(some["kind"], apart)]) for some in (rows, expected))
+    assert kept.tobytes() == sound.tobytes()
+    changes, all_changes = (given(some[np.isin(some["kind"], apart[:2])]) for some in (rows, expected))
+    assert 0 < len(all_changes) - len(changes) < len(all_changes) / 4
+    assert {row.tobytes() for row in changes} <= {row.tobytes() for row in all_changes}
+    assert (rows["kind"] == EventKind.EV_FEED_STATE).sum() == (expected["kind"] == EventKind.EV_FEED_STATE).sum() + 1
     lost = len(np.concatenate(list(slow_merge(polybot.tape.find_tapes(taped))))) - len(expected)
     assert lost > 0
 

@@ -1,5 +1,6 @@
 """A run's folder: written whole or not at all, read back exactly, refused when it is not what it says."""
 
+import io
 import json
 from pathlib import Path
 
@@ -77,6 +78,25 @@ def test_a_run_that_fails_leaves_nothing(tmp_path: Path) -> None:
         write_result(tmp_path / "run", INFO, {"quotes": quotes(4), "fills": quotes(2)})
     with pytest.raises(TapeError, match="no table prices"):
         write_result(tmp_path / "run", INFO, {"prices": quotes(4)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_fails_on_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    class Full(io.BytesIO):
+        def close(self) -> None:
+            if not self.closed:
+                super().close()
+                raise OSError(28, "No space left on device")
+
+    def fill_the_disk() -> None:
+        with ResultWriter(tmp_path / "run") as writer:
+            for file in writer._files.values():
+                file.close()
+            writer._files = dict.fromkeys(writer._files, Full())
+            raise OSError(28, "while writing")
+
+    with pytest.raises(OSError, match="while writing"):
+        fill_the_disk()
     assert list(tmp_path.iterdir()) == []
 
 

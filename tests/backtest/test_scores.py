@@ -183,6 +183,15 @@ def test_markets_that_were_only_followed_are_no_part_of_it_and_counted_apart(tmp
     assert "2 markets were followed and not traded, 1 of them without a known outcome" in found.notes
 
 
+def test_markets_that_ran_at_the_same_time_are_said_not_to_be_independent(tmp_path: Path) -> None:
+    apart = [a_market(0), a_market(1), a_market(2)]
+    beside = a_market(3, start_ns=apart[1]["start_ns"][0], end_ns=apart[2]["end_ns"][0], interval="15m")
+    words = "began while another ran: intervals and errors take them for independent and are too narrow"
+    assert not any(words in note for note in scores(a_result(tmp_path / "apart", markets=apart)).notes)
+    found = scores(a_result(tmp_path / "beside", markets=[*apart, beside]))
+    assert any(note == f"2 of 4 settled markets {words}" for note in found.notes)
+
+
 def test_interrupted_run_says_so(tmp_path: Path) -> None:
     found = scores(a_result(tmp_path / "run", markets=[a_market(0)], info={"state": "interrupted"}))
     assert found.notes[0].startswith("the run was interrupted")

@@ -12,26 +12,31 @@ from typing import Any
 
 import numpy as np
 import pytest
+from replay.logged import rewrite
 from runs import QUIET, START_NS, configure
 
 from polybot._fast.event import COMMAND_DTYPE, EVENT_DTYPE, CommandKind, EventKind
-from polybot.backtest import command
+from polybot.backtest import command, flattery
 from polybot.backtest.agreement import agreement, agreement_text
 from polybot.backtest.result import Result, load_result
+from polybot.backtest.scores import load_scores
 from polybot.backtest.session import (
     SIGNAL_FIELDS,
     backtest_session,
+    kept_session,
     result_of_session,
     session_of,
     strategy_signals,
 )
+from polybot.backtest.worker import JobDone
 from polybot.config import default_config
 from polybot.config_backtest import BacktestSettings
-from polybot.errors import ConfigError
+from polybot.errors import ConfigError, TapeError
 from polybot.harness import VirtualRun, run_virtual
 from polybot.replay.inputs import InputsLog, open_inputs
 
 NS = 1_000_000_000
+VARIANTS = flattery.variants
 LATE = BacktestSettings(order_latency_ms=(2.0, 4.0), cancel_latency_ms=(2.0, 4.0))
 
 
@@ -161,6 +166,41 @@ def test_the_command_takes_a_sessions_inputs_and_tells_how_far_its_backtest_agre
     assert load_result(tmp_path / "run").info["session"] == log.name
 
 
+def test_the_variants_of_a_sessions_backtest_are_run_with_the_sessions_settings(
+    log: InputsLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def here(path: str, items: list[dict[str, Any]], *, cores: int, on_done: Any) -> list[Any]:
+        seen.extend(items)
+        found = [flattery.perform(item) for item in items]
+        for index, result in enumerate(found):
+            on_done(JobDone(index, result, "", 0.0, "here"))
+        return found
+
+    monkeypatch.setattr(flattery, "run_jobs", here)
+    monkeypatch.setattr(flattery, "variants", _two_variants)
+    given = {"backtest.tapes": [str(log.folder)], "backtest.out_dir": str(tmp_path), "backtest.name": "run"}
+    # What the command line says of risk and balance is not what the session was run with.
+    other = {"backtest.report": False, "backtest.balance_usd": 7.0, "backtest.order_latency_ms": [2.0, 4.0]}
+    out = io.StringIO()
+    assert command.run(default_config(**given, **other), out=out) == 0
+    assert [item["variant"]["name"] for item in seen] == ["spot_delay_30s", "extra_ticks_2"]
+    base = load_result(tmp_path / "run").info
+    rows = load_scores(tmp_path / "run").flattery
+    assert [row.ok for row in rows] == [True, True, True]
+    for item in seen:
+        info = load_result(Path(item["folder"])).info
+        assert info["session"] == log.name
+        assert info["settings"]["risk"] == base["settings"]["risk"]
+        assert info["settings"]["backtest"]["balance_usd"] == base["settings"]["backtest"]["balance_usd"] != 7.0
+        assert info["tables_sha256"] != base["tables_sha256"]
+
+
+def _two_variants(base: BacktestSettings) -> tuple[flattery.Variant, ...]:
+    return tuple(item for item in VARIANTS(base) if item.name in ("spot_delay_30s", "extra_ticks_2"))
+
+
 def test_an_outcome_that_a_log_has_too_early_is_not_believed(
     log: InputsLog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -180,6 +220,43 @@ def test_an_outcome_that_a_log_has_too_early_is_not_believed(
     other = backtest_session(log, tmp_path / "planted", settings=LATE)
     assert other.info["tables_sha256"] == honest.info["tables_sha256"]
     assert any("an outcome before the window's end: not used" in text for text in other.info["tapes"][0]["warnings"])
+
+
+def test_a_backtest_of_a_log_ends_where_something_is_missing_and_says_so(log: InputsLog, tmp_path: Path) -> None:
+    """Behind it books would be wrong, and orders filled from them."""
+    entries = list(log.entries())
+    middle = len(entries) // 2
+    torn = rewrite(log, tmp_path / "torn", lambda all_of_it: entries[:middle] + entries[middle + 40 :])
+    result = backtest_session(torn, tmp_path / "run", settings=LATE)
+    last_ns = entries[middle - 1].recv_ns
+    assert result.info["messages"] > 1_000
+    assert result.table("samples")["recv_ns"].max() <= last_ns
+    assert result.table("signals")["decided_ns"].max() <= last_ns
+    assert any("the log is used up to where 40 entries are missing" in text for text in _warnings(result))
+    (market,) = result.table("markets")
+    assert (bool(market["counted"]), int(market["outcome"])) == (False, -1)
+
+
+def test_a_session_kept_while_it_ran_is_made_again_when_its_log_went_on(log: InputsLog, tmp_path: Path) -> None:
+    settings = replace(LATE, out_dir=str(tmp_path / "runs"))
+    entries = list(log.entries())
+    running = rewrite(log, tmp_path / "running", lambda all_of_it: entries[: len(entries) // 2])
+    assert kept_session(running, settings).info["totals"]["counted"] == 0
+    whole = kept_session(log, settings)
+    assert whole.info["totals"]["counted"] == 1
+    assert kept_session(log, settings).info["elapsed_s"] == whole.info["elapsed_s"]  # that one is kept
+
+
+def test_a_log_whose_beginning_was_removed_is_refused_in_words(log: InputsLog, tmp_path: Path) -> None:
+    rest = rewrite(log, tmp_path / "rest", lambda entries: list(entries)[500:])
+    rest.manifest["part"] = 2
+    for make in (backtest_session, result_of_session):
+        with pytest.raises(TapeError, match="its beginning is not there any more"):
+            make(rest, tmp_path / make.__name__)
+
+
+def _warnings(result: Result) -> list[str]:
+    return [text for tape in result.info["tapes"] for text in tape["warnings"]]
 
 
 def test_a_log_among_tapes_is_refused_in_words(log: InputsLog, taped: Path, tmp_path: Path) -> None:

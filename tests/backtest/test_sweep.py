@@ -153,8 +153,12 @@ def test_a_sweep_that_was_killed_goes_on_without_redoing_finished_points(tmp_pat
     process = _start(tmp_path)
     rows_path = "runs/sweeps/*/" + ROWS_NAME
     assert _until(lambda: len(_rows(tmp_path, rows_path)) >= 2, process), process.communicate()
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.kill()
     process.communicate(timeout=LIMIT_S)
+    assert workers
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):  # one may still mark the point it had begun
+        os.sched_yield()
     finished = {row["digest"] for row in _rows(tmp_path, rows_path)}
     (path,) = tmp_path.glob(rows_path)
     with path.open("a") as file:

@@ -116,6 +116,14 @@ def test_the_same_window_twice_is_used_once(tmp_path: Path) -> None:
     assert any("the same window as" in text for text in said)
 
 
+def test_of_the_same_window_twice_the_one_whose_outcome_is_known_is_used(tmp_path: Path) -> None:
+    make_tape(tmp_path / "a", Script(outcome=None))
+    make_tape(tmp_path / "b", Script())
+    world, opened, _ = lived(config_of(tmp_path))
+    assert [(title.path.parent.name, title.role) for title in world.titles] == [("a", ""), ("b", "traded")]
+    assert len(opened) == 1
+
+
 def test_nothing_to_trade_is_an_error_that_says_what_there_is(tmp_path: Path) -> None:
     make_tape(tmp_path, Script())
     with pytest.raises(ConfigError, match="no tape of asset=btc and 15m to trade; there are 1 of asset=btc interval="):

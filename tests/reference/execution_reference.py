@@ -325,7 +325,7 @@ class SlowExecution:
         for (side, up), size in m.levels.items():
             own = up if o.outcome == UP else TOP - up
             if side == 1 - up_terms(o.outcome, o.side, o.price)[0]:
-                paid = own + (1 if o.side == BUY else -1) * self.extra * m.tick
+                paid = own + (1 if o.side == BUY else -1) * (0 if o.post_only else self.extra) * m.tick
                 within = paid <= o.price if o.side == BUY else paid >= o.price
                 if within and 0 < paid < TOP and size > m.taken.get((side, up), 0):
                     found.append((own, paid, size - m.taken.get((side, up), 0)))

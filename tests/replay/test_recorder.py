@@ -167,11 +167,11 @@ def test_a_new_day_and_a_full_part_go_on_in_a_new_part_and_replay_as_one(tmp_pat
     desk = Desk(tmp_path, replay__part_mb=1)
     desk.give(100)
     desk.clock.ns += 86_400 * NS
-    desk.give(20_000)  # more than a part holds
+    desk.give(40_000)  # more than a part holds
     log = desk.end()
     assert len(log.parts) >= 3
     verdict = verify(log)
-    assert (verdict.steps, verdict.is_identical, verdict.is_ended) == (20_100, True, True)
+    assert (verdict.steps, verdict.is_identical, verdict.is_ended) == (40_100, True, True)
 
 
 def test_without_its_first_part_nothing_can_be_replayed_and_that_is_said(tmp_path):

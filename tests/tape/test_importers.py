@@ -205,6 +205,12 @@ def test_a_market_list_gives_tokens_strike_and_outcome(tmp_path: Path) -> None:
     levels = tape.events[tape.events["kind"] == EventKind.EV_BOOK_LEVEL]
     assert set(levels["outcome"].tolist()) == {1}
     assert not {"strike", "outcome"} & set(tape.manifest["missing"])
+    # No list tells the venue's hold of taker orders: without one every taking would be 250 ms too early.
+    (folder,) = import_recording(path, tmp_path / "raw", format="frames", markets_file=tmp_path / "markets.jsonl")
+    for held in (tape, polybot.tape.open(folder)):
+        assert held.spec is not None
+        assert held.spec.taker_delay_ms == 250
+        assert "a taker order is held 250 ms" in held.manifest["assumptions"]
 
 
 def test_lines_that_are_no_frames_and_a_torn_end_are_named_and_the_rest_is_used(tmp_path: Path) -> None:

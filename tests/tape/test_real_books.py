@@ -116,6 +116,14 @@ def test_the_oracle_is_late_and_equals_the_spot_of_its_second(tapes: list[Tape])
         assert trades["x"][at].tolist() == oracle["x"].tolist()
 
 
+def test_the_strike_is_not_told_before_the_oracles_price_of_the_start_is_there(tapes: list[Tape]) -> None:
+    for tape in tapes:
+        assert tape.spec is not None
+        (told,) = rows(tape, EventKind.EV_STRIKE)
+        assert told["recv_ns"] >= tape.spec.start_ns + 1_300 * MS
+        assert told["recv_ns"] < tape.spec.start_ns + 10 * NS
+
+
 def test_everything_assumed_is_named_and_the_label_calls_the_path_circular(tapes: list[Tape]) -> None:
     for tape in tapes:
         manifest = tape.manifest

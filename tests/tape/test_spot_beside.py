@@ -56,7 +56,7 @@ def market_list(folder: Path, books: Path) -> Path:
         "outcomes": '["Up", "Down"]',
         "clobTokenIds": json.dumps(["1", first["asset_id"]]),
         "outcomePrices": '["1", "0"]',
-        "orderPriceMinTickSize": 0.01,
+        "orderPriceMinTickSize": 0.001,  # a list is made after the end: this is the last grid, not the first
         "orderMinSize": 5,
         "resolutionSource": "https://data.chain.link/streams/btc-usd",
     }
@@ -99,4 +99,6 @@ def test_a_zip_of_spot_trades_is_the_spot_of_a_backtest_beside_books_and_an_orac
     assert np.isfinite(samples["fair"]).sum() > 250
     tape = polybot.tape.open(books)
     assert (tape.strike, tape.outcome) == (STRIKE - 30.0, 0)
+    assert tape.spec is not None
+    assert tape.spec.tick_size_ticks == 100
     assert not any("is called Up" in text or "strike" in text for text in tape.manifest["assumptions"])

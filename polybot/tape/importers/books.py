@@ -178,9 +178,11 @@ class _Walk:
         recv_ns = self._recv_ns(self._read.frames[0], 0)
         self._tell_states(own, recv_ns)
         is_struck = is_closed = False
+        # Nobody knows the strike before the oracle's price of the start is here.
+        struck_ns = spec.start_ns + self._assume.oracle_delay_ms * MS
         for frame in self._read.frames:
             recv_ns = self._recv_ns(frame, recv_ns)
-            if recv_ns >= spec.start_ns and not is_struck:
+            if recv_ns >= struck_ns and not is_struck:
                 is_struck = True
                 self._tell_strike(own, recv_ns)
             if recv_ns >= spec.end_ns and not is_closed:

@@ -12,12 +12,14 @@ Which feed a frame is of is told by its content.  Called by polybot.tape.importe
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
+from polybot.config_record import AssumeConfig
 from polybot.errors import DecodeError, TapeError
 from polybot.market.spec import MarketSpec
 from polybot.market.window import parse_slug
@@ -66,7 +68,9 @@ def is_frame_dump(path: Path) -> bool:
     return False
 
 
-def import_frames(path: Path, *, symbols: dict[str, str], markets: dict[str, KnownMarket]) -> Imported:
+def import_frames(
+    path: Path, *, symbols: dict[str, str], markets: dict[str, KnownMarket], assume: AssumeConfig
+) -> Imported:
     """One dump as one tape; `markets` by slug and by condition id say what its market is, when they know it.
 
     A line that is neither a frame nor an answer is left out and named.  Its items raise TapeError when no line is one.
@@ -81,6 +85,10 @@ def import_frames(path: Path, *, symbols: dict[str, str], markets: dict[str, Kno
             continue  # named when the entries are made
     missing: list[str] = []
     spec, told = _market_of(path, seen, markets, missing)
+    assumptions: list[str] = []
+    if spec is not None and not spec.taker_delay_ms:  # neither frames nor lists tell it
+        spec = replace(spec, taker_delay_ms=assume.taker_delay_ms)
+        assumptions.append(f"a taker order is held {assume.taker_delay_ms} ms")
     for feed, name in ((TapeFeed.SPOT, "spot"), (TapeFeed.RTDS, "oracle"), (TapeFeed.MARKET, "books")):
         if feed not in seen.feeds:
             missing.append(name)
@@ -96,6 +104,7 @@ def import_frames(path: Path, *, symbols: dict[str, str], markets: dict[str, Kno
         spec=spec,
         missing=missing,
         told=told,
+        assumptions=assumptions,
     )
     imported.items = _items(path, imported.warnings)
     return imported
@@ -152,7 +161,7 @@ def _market_of(
 
 def _items(path: Path, warnings: list[str]) -> Iterator[Item]:
     counts: Counter[str] = Counter()
-    faults, last_ns = Faults(path), 0
+    faults, last_ns, told = Faults(path), 0, 0
     for number, text in read_lines(path, faults):
         try:
             line = parse_line(path, number, text)
@@ -164,6 +173,9 @@ def _items(path: Path, warnings: list[str]) -> Iterator[Item]:
         if recv_ns == 0:
             recv_ns = _own_stamp_ns(line.frame) or last_ns
             counts["frames without a receive time: their own stamp is used"] += 1
+        if faults.count > told and last_ns:
+            yield _gap(last_ns, recv_ns, faults.count - told, path)
+        told = faults.count
         if recv_ns < last_ns:
             counts["frames received earlier than the one before: times are kept as told"] += 1
         last_ns = recv_ns
@@ -176,6 +188,13 @@ def _items(path: Path, warnings: list[str]) -> Iterator[Item]:
     if not last_ns:
         raise faults.refuse()
     warnings += [*(f"{count} {what}" for what, count in counts.items()), *faults.texts()]
+
+
+def _gap(from_ns: int, to_ns: int, lines: int, path: Path) -> Item:
+    """Lines that could not be used, as a gap of the tape: what they changed of a book is not known."""
+    told = {"feed": "all", "cause": "damage", "from_ns": from_ns, "to_ns": max(from_ns, to_ns), "frames": None}
+    detail = {"detail": f"{path.name}: {lines} lines could not be used"}
+    return Item(max(from_ns, to_ns), TapeFeed.OWN, EntryKind.GAP, orjson.dumps({**told, **detail}))
 
 
 def parse_line(path: Path, number: int, text: bytes) -> Line:

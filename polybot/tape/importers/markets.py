@@ -24,6 +24,9 @@ __all__ = ["KnownMarket", "guessed_spec", "read_markets", "rule_of"]
 E18 = Decimal(10) ** 18
 GRID = 10_000
 MICRO = 1_000_000
+# Every window opens with this grid, 0.01.  A list is made later: what it tells may be the finer one of the end, and
+# that grid is known only when a message or a price shows it.
+OPENING_TICKS = 100
 UNKNOWN_TOKEN = "0"  # no token has this id
 WINNERS = {("1", "0"): 0, ("0", "1"): 1}
 # The venue's rule of windows that start at or after these instants, newest first (read off published markets): the
@@ -74,7 +77,7 @@ def guessed_spec(slug: str, window: Window, condition_id: str, tokens: tuple[str
         token_down=tokens[1] if len(tokens) > 1 else UNKNOWN_TOKEN,
         start_ns=window.start_ns,
         end_ns=window.end_ns,
-        tick_size_ticks=100,
+        tick_size_ticks=OPENING_TICKS,
         min_size_ushares=5 * MICRO,
         fees_enabled=True,
         fee_rate_ppm=None,
@@ -114,7 +117,7 @@ def _known(item: Mapping[str, Any]) -> KnownMarket:
         token_down=str(token_of["Down"]),
         start_ns=window.start_ns,
         end_ns=window.end_ns,
-        tick_size_ticks=int(Decimal(str(raw["orderPriceMinTickSize"])) * GRID),
+        tick_size_ticks=max(OPENING_TICKS, int(Decimal(str(raw["orderPriceMinTickSize"])) * GRID)),
         min_size_ushares=int(Decimal(str(raw["orderMinSize"])) * MICRO),
         fees_enabled=bool(raw.get("feesEnabled", True)),
         fee_rate_ppm=int(Decimal(str(fee["rate"])) * MICRO) if "rate" in fee else None,

@@ -137,7 +137,7 @@ class _Desk:
                 file, symbols=symbols, markets=self._by_key, assume=self._assume, trades=self._spot_trades()
             )
         elif name == "frames":
-            yield import_frames(file, symbols=symbols, markets=self._by_key)
+            yield import_frames(file, symbols=symbols, markets=self._by_key, assume=self._assume)
         else:
             raise TapeError(f"format {name} is not known; known are {', '.join(FORMATS)}")
 
