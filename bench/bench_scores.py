@@ -12,7 +12,7 @@ Budget = Callable[..., float]
 
 def test_scores_of_a_large_run(budget: Budget, tmp_path: Path) -> None:
     result = random_result(tmp_path / "run", 1, markets=1_000, fills=10_000, step_s=1)
-    assert len(result.table("samples")) == 300_000
+    assert len(result.table("samples")) >= 300_000
 
     def run() -> None:
         assert scores(result).totals.fills > 4_000

@@ -32,7 +32,8 @@ def equity(facts: Facts) -> Markup:
                 picture,
                 wide=True,
                 caption="Blue steps when a market settles. Gray values what is open at the market's mid, which nobody "
-                f"promised to pay. Dashed verticals: holes of more than an hour are cut out.{thinned}",
+                "promised to pay, at fills and settlements; the table below looks at it at every sample. Under it: the "
+                f"drawdown of the settled curve. Dashed verticals: holes of more than an hour are cut out.{thinned}",
             )
         )
     elif not curve.at_ns:

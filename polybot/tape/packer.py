@@ -72,6 +72,7 @@ class Packer:
     def start(self) -> None:
         """Run on a thread from now on."""
         self._thread = threading.Thread(target=self._run, name="tape-packer", daemon=True)
+        self._woken.set()  # there may be spare tails to make, which the first burst of data will need
         self._thread.start()
 
     def stop(self, limit_s: float = DONE_S) -> None:

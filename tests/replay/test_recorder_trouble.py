@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -238,3 +239,15 @@ class Answer:
         from polybot.runner import GATEWAY_ACTION
 
         return GATEWAY_ACTION
+
+
+def test_spare_tails_are_there_before_the_first_burst_not_a_sync_later(tmp_path):
+    loop = Loop(tmp_path, replay__sync_ms=60_000)
+    deadline = time.monotonic() + LIMIT_S / 3
+    try:
+        while not loop.log._tape._spares and time.monotonic() < deadline:
+            os.sched_yield()
+        assert loop.log._tape._spares
+    finally:
+        loop.log.close()
+        loop.log.wait()
