@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from replay.stepping import NS, heartbeats, only_model, record_window, study_tape, two_markets
+from replay.stepping import NS, heartbeats, only_model, two_markets
 from scenario import START_NS, make_spec
 
 from polybot._fast.event import COMMAND_DTYPE, CommandKind, EventKind
@@ -20,21 +20,6 @@ from polybot.replay.step_state import DENIALS
 from polybot.tape.reader import Tape
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "REPLAY.md"
-
-
-@pytest.fixture(scope="module")
-def taped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Tape]:
-    return record_window(tmp_path_factory.mktemp("tape"))
-
-
-@pytest.fixture(scope="module")
-def studied(taped: tuple[Config, Tape]) -> Studied:
-    return study_tape(*taped)
-
-
-@pytest.fixture
-def model(studied: Studied) -> StepModel:
-    return only_model(studied)
 
 
 # -- what is shown is the engine's own ------------------------------------------------------------------

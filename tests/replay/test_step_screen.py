@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from replay.stepping import NS, only_model, record_window, study_tape
+from replay.stepping import NS
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
@@ -19,7 +19,7 @@ from polybot.config import Config, default_config
 from polybot.errors import ConfigError
 from polybot.replay.step import find_choices, run_step
 from polybot.replay.step_keys import FOOTER, KEYS, footer_line
-from polybot.replay.step_model import Choice, StepModel, Studied
+from polybot.replay.step_model import Choice, StepModel
 from polybot.replay.step_screen import MIN_HEIGHT, MIN_WIDTH, StepApp
 from polybot.replay.step_text import PANELS
 from polybot.tape.reader import Tape
@@ -27,21 +27,6 @@ from polybot.tape.reader import Tape
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "REPLAY.md"
 SMALL, LARGE = (MIN_WIDTH, MIN_HEIGHT), (120, 40)
 Story = Callable[[StepApp, Pilot[None]], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-def taped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Tape]:
-    return record_window(tmp_path_factory.mktemp("tape"))
-
-
-@pytest.fixture(scope="module")
-def studied(taped: tuple[Config, Tape]) -> Studied:
-    return study_tape(*taped)
-
-
-@pytest.fixture
-def model(studied: Studied) -> StepModel:
-    return only_model(studied)
 
 
 @pytest.fixture
