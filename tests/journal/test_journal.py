@@ -28,7 +28,7 @@ from polybot._fast.event import EventBuffer, EventKind
 from polybot.clock import wall_clock
 from polybot.errors import AlreadyRunning, JournalError, StateDamaged
 from polybot.journal.archive import pack_segments
-from polybot.journal.journal import Journal, folder_of
+from polybot.journal.journal import ROTATE_TRIES, Journal, folder_of
 from polybot.journal.reader import list_segments, read_journal, recover
 from polybot.journal.records import HaltKind, Intent, MoneyEvent, Note, hide_owner
 from polybot.journal.recovery import fold
@@ -352,9 +352,10 @@ def test_a_new_segment_is_also_begun_while_records_keep_coming(tmp_path):
     journal = open_journal(tmp_path, clock)
     trade_a_little(journal)
     clock.ns += DAY_NS
-    for number in range(20_000):
-        journal.note(f"{number}")
+    for number in range(40 * ROTATE_TRIES):
+        journal.note(f"{number}")  # whatever segment was made meanwhile is a record behind
         journal.tend()
+        assert journal.writer.sync(WAIT_S)  # the helper thread had its turn, however busy the machine
         if journal.rotations:
             break
     assert journal.rotations == 1
