@@ -18,14 +18,14 @@ CANDIDATES := python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python) \
 	python3.11 $(wildcard $(HOME)/.pyenv/versions/3.11.*/bin/python) python3 python
 PYTHON ?= $(shell for c in $(CANDIDATES); do p=$$("$$c" -c '$(PROBE)' 2>/dev/null) && echo "$$p" && break; done)
 
-.PHONY: help run demo test lint types bench build lock clean
+.PHONY: help run demo test lint types bench build extras settings lock clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 16
 
 run: build  ## trade on the embedded venue (no account, key or network needed)
-	@$(PY) -m polybot +interval=5m risk=conservative $(ARGS)
+	@$(PY) -m polybot +interval=5m risk=conservative dashboard.enabled=true $(ARGS)
 
 demo: build  ## two fast windows against slow makers: orders, fills and a settlement within a minute
 	@echo "demo: the embedded venue's makers are seconds late ON PURPOSE, 20 times real speed; its profits are not real"
@@ -47,6 +47,11 @@ bench: build $(STAMPS)/dev  ## budgets beside measurements; fails when one is ex
 	@$(PY) -m pytest bench/ --benchmark-only -q $(ARGS)
 
 build: $(STAMPS)/built  ## make .venv, install hash-pinned dependencies, compile what changed
+
+extras: build $(STAMPS)/dev  ## libraries of pages, stepper, notebooks, sweeps, keystores and wallet transactions, pinned too
+
+settings: build  ## write docs/SETTINGS.md anew from conf/
+	@$(PY) docs/settings.py
 
 lock:  ## write requirements*.lock anew from pyproject.toml (needs uv)
 	@for kind in "requirements.lock:--extra build" "requirements-dev.lock:--extra build --extra dev --extra bench"; do \
@@ -82,5 +87,6 @@ $(STAMPS)/dev: requirements-dev.lock $(STAMPS)/venv
 
 # A changed .pyx or .pxd always rebuilds: a stale extension would run silently.
 $(STAMPS)/built: $(SOURCES) $(STAMPS)/runtime
+	@echo "compiling the core (the first time it takes a few minutes)"
 	@$(PY) setup.py --quiet build_ext --inplace --parallel 2
 	@touch $@

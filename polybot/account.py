@@ -2,7 +2,7 @@
 
 Owns the joining of credentials (what was given) and gateway (what signs), with the check that wallet type and
 funder belong to the key.  Every secret read or met is told to the redactor, and nothing of it stays in the
-environment.  Must not connect anywhere.  Called by polybot.daemon and polybot.wallet.
+environment.  Must not connect anywhere.  Called by polybot.daemon, polybot.place, polybot.wallet and polybot.doctor.
 """
 
 import os
@@ -66,9 +66,10 @@ def forget_secrets(tell: Tell) -> None:
 
 
 def check_live(config: Config, account: Account | None, problem: str = "") -> None:
-    """Refuse real orders, with everything that is missing in one line; `problem` is why no account could be read.
+    """Refuse real orders without key or confirmation, with all that is missing in one line.
 
-    Raises ConfigError: the pre-flight check (doctor) is not built, so real orders are always refused yet.
+    `problem` is why no account could be read.  Raises ConfigError.  What remains, the pre-flight checks, needs the
+    venue and is polybot.doctor.gate's.
     """
     if config.venue.name != "polymarket" or config.mode.name != "live":
         return
@@ -79,7 +80,8 @@ def check_live(config: Config, account: Account | None, problem: str = "") -> No
         missing.append(f"no private key is given: {how_to_give(config.venue)}")
     if config.venue.confirm_live != LIVE_PHRASE:
         missing.append(f"not confirmed: add venue.confirm_live={LIVE_PHRASE}")
-    missing.append("the pre-flight check (doctor) is not built yet")
+    if not missing:
+        return
     numbered = "; ".join(f"({number}) {text}" for number, text in enumerate(missing, 1))
     raise ConfigError(f"venue=polymarket mode=live would place real orders and is refused: {numbered}")
 

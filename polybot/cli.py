@@ -40,7 +40,7 @@ EXIT_INVARIANT = 70
 EXIT_INTERRUPTED = 130
 DEFAULT_INTERVAL = "5m"
 
-_FLAGS = ("--cfg", "--config-dir", "--help", "--multirun", "--resolve", "--step", "--version")
+_FLAGS = ("--cfg", "--config-dir", "--help", "--multirun", "--resolve", "--step", "--version", "--why")
 _FLAGS_WITH_VALUE = ("--cfg", "--config-dir")
 # Commands whose group of settings has another name.
 _GROUPS: Mapping[str, str] = {"import": "record"}
@@ -56,6 +56,7 @@ _BACKTEST_SHORT = (
 _SHORT: Mapping[str, tuple[str, ...]] = {
     "analyze": _ANALYZE_SHORT,
     "backtest": _BACKTEST_SHORT,
+    "dashboard": ("port", "watch_ms"),
     "import": ("source", "source_format", "markets_file", "out_dir"),
     "record": ("cycles", "intervals", "out_dir"),
     "replay": ("source", "step"),
@@ -190,6 +191,10 @@ def _parse(argv: Sequence[str]) -> _Request:
         if command != "replay":
             raise ConfigError("--step belongs to the command replay: replay --step source=FOLDER")
         overrides.append("step=true")
+    if "--why" in flags:
+        if command != "status":
+            raise ConfigError("--why belongs to the command status: status --why")
+        overrides.append("control.why=true")
     return _Request(command or "run", bool(command), normalise([_in_full(command, word) for word in overrides]), flags)
 
 
@@ -260,6 +265,7 @@ options:
   -m, --multirun                backtest only: key=a,b,c runs every combination (docs/SWEEPS.md)
   --config-dir DIR              a folder with choices of your own (same layout as conf/)
   --step                        replay only: step through the markets of source=FOLDER on the terminal
+  --why                         status only: why there was no trade (control.market=SLUG: in one window, live or over)
   --help, --version             COMMAND --help lists the settings of that command
 
 environment: BANKROLL, MAX_EXPOSURE_FRAC, DAILY_LOSS_HALT, WEEKLY_LOSS_HALT; keys: docs/OPERATIONS.md, Keys.
@@ -362,6 +368,25 @@ def _control(verb: str) -> Callable[[Config], int]:
     return ask
 
 
+def _dashboard(config: Config) -> int:
+    """Show the daemons that run in a browser."""
+    import uvloop
+
+    from polybot.telemetry.dashboard import serving
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code: int = runner.run(serving.run_alone(config))
+        return code
+
+
+def _telegram(config: Config) -> int:
+    """Alerts to a phone and commands from it, beside a daemon that runs."""
+    from polybot.telemetry.telegram import command
+
+    code: int = command.run(config)
+    return code
+
+
 def _wallet(config: Config) -> int:
     """Show the account, or carry out one confirmed transaction."""
     from polybot.credentials.process import harden_process
@@ -370,6 +395,19 @@ def _wallet(config: Config) -> int:
     harden_process()
     code: int = asyncio.run(command.run(config))
     return code
+
+
+def _doctor(config: Config) -> int:
+    """Look at everything a run needs."""
+    import uvloop
+
+    from polybot.credentials.process import harden_process
+    from polybot.doctor import command
+
+    harden_process()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code: int = runner.run(command.run(config))
+        return code
 
 
 def _backtest(config: Config) -> int:
@@ -444,6 +482,8 @@ _COMMANDS: Mapping[str, _Command] = {
     "resume": _Command("running daemon: lift a manual halt", _control("resume")),
     "flatten": _Command("running daemon: halt, cancel all, sell what is held", _control("flatten")),
     "kill": _Command("running daemon: halt, cancel all, stop; a restart stays halted", _control("kill")),
+    "doctor": _Command("look at everything a run needs; each failure names its fix (doctor.json=true)", _doctor),
+    "dashboard": _Command("serve a page that shows running daemons in a browser of this machine", _dashboard),
     "sim": _Command("serve the embedded venue alone on loopback", _sim),
     "record": _Command("live feeds to tapes, without trading (cycles=3: three windows of each interval)", _record),
     "replay": _Command("run a logged session again, every command compared byte for byte (source=FOLDER)", _replay),
@@ -452,6 +492,7 @@ _COMMANDS: Mapping[str, _Command] = {
     "analyze": _Command("one table over many runs, sweeps and sessions (by=[day,strategy] sort=-pnl_usd)", _analyze),
     "backtest": _Command("the strategies over recorded windows, fills simulated (tapes=FOLDER)", _backtest),
     "campaign": _Command("play many seeded windows in virtual time and judge every strategy", _campaign),
+    "telegram": _Command("alerts to a phone, commands from it (telegram.check=true: test the set-up)", _telegram),
     "fit": _Command("fit the volatility's numbers on recorded data (research.data_dir)", _fit),
     "score": _Command("judge the forecasts on recorded data nothing was fitted on (research.data_dir)", _score),
     "wallet": _Command("show balances; with action=approve, redeem or merge: one confirmed transaction", _wallet),

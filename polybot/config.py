@@ -16,6 +16,8 @@ from polybot.config_backtest import BacktestSettings
 from polybot.config_campaign import CampaignConfig
 from polybot.config_control import ControlConfig
 from polybot.config_cross import CrossTimeframeParams, choose_observed
+from polybot.config_dashboard import DashboardConfig
+from polybot.config_doctor import DoctorConfig
 from polybot.config_faults import FaultConfig
 from polybot.config_paper import PaperConfig
 from polybot.config_record import RecordConfig
@@ -32,9 +34,11 @@ from polybot.config_schema import (
     secret_file,
     to_mapping,
 )
+from polybot.config_service import ServiceConfig
 from polybot.config_sim import WorldConfig
 from polybot.config_strategy import BUILTIN_PARAMS, DEFAULT_STRATEGIES
 from polybot.config_sweep import SweepConfig
+from polybot.config_telegram import TelegramConfig
 from polybot.config_vol import VolConfig
 from polybot.config_wallet import WalletConfig
 from polybot.errors import ConfigError
@@ -46,6 +50,8 @@ __all__ = [
     "BasisConfig",
     "Config",
     "CrossTimeframeParams",
+    "DashboardConfig",
+    "DoctorConfig",
     "EngineConfig",
     "FeedsConfig",
     "GatewayConfig",
@@ -59,6 +65,7 @@ __all__ = [
     "ResearchConfig",
     "RiskConfig",
     "RunConfig",
+    "ServiceConfig",
     "StrategyConfig",
     "StrategyLimits",
     "TelemetryConfig",
@@ -404,12 +411,16 @@ class Config:
     report: ReportConfig = field(default_factory=ReportConfig)
     research: ResearchConfig = field(default_factory=ResearchConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    service: ServiceConfig = field(default_factory=ServiceConfig)
     wallet: WalletConfig = field(default_factory=WalletConfig)
     campaign: CampaignConfig = field(default_factory=CampaignConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
+    dashboard: DashboardConfig = field(default_factory=DashboardConfig)
+    doctor: DoctorConfig = field(default_factory=DoctorConfig)
     paper: PaperConfig = field(default_factory=PaperConfig)
     backtest: BacktestSettings = field(default_factory=BacktestSettings)
     sweep: SweepConfig = field(default_factory=SweepConfig)
+    telegram: TelegramConfig = field(default_factory=TelegramConfig)
     analyze: AnalyzeConfig = field(default_factory=AnalyzeConfig)
 
 

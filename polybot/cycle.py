@@ -307,6 +307,7 @@ class WindowCycle:
         payout = market.position()[market.outcome]
         trader.summary.settled += 1
         trader.summary.pnl_usd[spec.slug] = payout - sum(market.cost_usd)
+        trader.tell_counts(index)
         trader.inbox.market_finished(index, now_ns=self._clock.now_ns())
         trader.gateway.forget_market(index)
         trader.door.drop_market(index)

@@ -11,9 +11,8 @@ Exit codes: 0 done, 1 failed or refused by the venue, 4 stopped with orders that
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,29 +21,32 @@ from loguru import logger
 
 from polybot import __version__
 from polybot._fast.ring import CommandRing
-from polybot.account import Account, check_live, forget_secrets, lent_account, open_account
+from polybot.account import Account, check_live, forget_secrets, open_account
 from polybot.assembly import HARD_MAX_ENV
+from polybot.attendance import Attendance, companion_lines
 from polybot.books import Books
 from polybot.clock import Clock, wall_clock
+from polybot.companions import Given, read_given
 from polybot.config import Config, FeedsConfig
 from polybot.control.address import check_no_kill_file
 from polybot.control.serving import controlled
 from polybot.control.signals import StopSignals
+from polybot.credentials.sources import Secrets
+from polybot.doctor.gate import require_ready
 from polybot.errors import ConfigError, InvariantBroken, PolybotError, VenueError
 from polybot.feeds.connection import Connection
-from polybot.feeds.liveness import patient
 from polybot.gateway.http import LaneClient
 from polybot.paper.gateway import PaperGateway
-from polybot.paper.ledger import PAPER_ACCOUNT, PaperLedger
+from polybot.place import Place, find_place
 from polybot.replay.recorder import InputsRecorder, log_name
 from polybot.sim.checker import compare_rows, count_rows
 from polybot.sim.ledger import read_ledger
 from polybot.sim.ledger_view import own_rows
-from polybot.sim.process import SimInfo, SimProcess, fetch_info
 from polybot.telemetry.banner import banner_lines
 from polybot.telemetry.console import Console
 from polybot.telemetry.inbox import TelemetryInbox
 from polybot.telemetry.log import configure_logging
+from polybot.telemetry.recent import RecentEvents
 from polybot.telemetry.redact import Redactor
 from polybot.telemetry.thread import TelemetryThread
 from polybot.trader import RunSummary, Trader, Wires
@@ -57,28 +59,6 @@ _Run = Coroutine[Any, Any, None]
 EXIT_OK, EXIT_FAILED, EXIT_ORDERS_OPEN, EXIT_INVARIANT, EXIT_INTERRUPTED = 0, 1, 4, 70, 130
 # A busy telemetry thread holds the interpreter at most this long at a time (5 ms by default: too long for a loop).
 SWITCH_INTERVAL_S = 0.0001
-
-
-@dataclass(slots=True)
-class _Place:
-    """Where this run trades: settings with addresses filled in, its clock, its account."""
-
-    config: Config
-    clock: Clock
-    account: Account | None  # None: mode=paper
-    session: str
-    sim: SimProcess | None = None
-    ledger_path: Path | None = None
-    facts: tuple[str, ...] = ()
-    paper: PaperLedger | None = None
-
-    @property
-    def owner(self) -> str:
-        """What journal, lock and control socket call the account."""
-        if self.paper is not None:
-            return self.paper.account
-        assert self.account is not None, "real orders without an account"
-        return self.account.signer.address
 
 
 async def run(config: Config) -> int:
@@ -97,16 +77,20 @@ async def _run(config: Config, signals: StopSignals) -> int:
     config = _apart(config)
     check_no_kill_file(Path(config.run.state_dir))
     redactor = Redactor()
+    beside = Secrets(os.environ)
+    given, problems = read_given(config, beside, redactor.register)
     account = _open_account(config, redactor)
+    beside.forget()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     out_dir = Path(config.telemetry.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     logs = configure_logging(config.telemetry, redactor, stderr=sys.stderr, tag=_tag(config))
     http = LaneClient(config.gateway)
-    place: _Place | None = None
+    place: Place | None = None
     try:
-        place = await _find_place(config, http, redactor, out_dir, account=account)
-        return await _trade(place, http, redactor, signals)
+        place = await find_place(config, http, redactor, out_dir, account=account)
+        place.facts += await require_ready(place, http, redactor)
+        return await _trade(place, http, redactor, signals, given=given, problems=problems)
     except VenueError as error:
         sys.stderr.write(f"polybot: the venue refused this run: {error}\n")
         return EXIT_FAILED
@@ -147,60 +131,10 @@ def _open_account(config: Config, redactor: Redactor) -> Account | None:
     return account
 
 
-async def _find_place(
-    config: Config, http: LaneClient, redactor: Redactor, out_dir: Path, *, account: Account | None
-) -> _Place:
-    """Start the embedded venue, or join the one named by venue.attach; the real venue needs neither."""
-    address = account.signer.address if account is not None else ""
-    if config.venue.name != "sim":
-        return _with_paper(_Place(config, wall_clock(), account, session=config.venue.name))
-    if config.venue.attach:
-        info = await fetch_info(http, config.venue.attach, address=address)
-        return _place_at(config, info, redactor, account)
-    folder = out_dir / "sim"
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = _stem()
-    ledger_path = folder / f"{stem}.ledger"
-    sim = await SimProcess.start(config, ledger_path=ledger_path, log_path=folder / f"{stem}.log")
-    try:
-        info = await fetch_info(http, sim.info.urls["sim_url"], address=address) if address else sim.info
-    except BaseException:
-        await sim.stop()
-        raise
-    place = _place_at(config, info, redactor, account)
-    place.sim, place.ledger_path = sim, ledger_path
-    return place
-
-
-def _place_at(config: Config, info: SimInfo, redactor: Redactor, account: Account | None) -> _Place:
-    venue = replace(info.venue(config.venue), makers=info.facts["makers"], seed=info.facts["seed"])
-    if account is None:  # paper has none, and the key that lies in the facts must not be shown all the same
-        lent = lent_account(info.private_key, venue, redactor.register)
-        account = None if config.mode.name == "paper" else lent
-    facts = tuple(f"{name.replace('_', ' ')}: {info.facts[name]}" for name in ("spot", "oracle_history"))
-    feeds = patient(config.feeds, venue.speed)
-    config = replace(config, venue=venue, feeds=feeds)
-    return _with_paper(_Place(config, info.clock(), account, session=info.session_id, facts=facts))
-
-
-def _with_paper(place: _Place) -> _Place:
-    """With mode=paper: books of its own and a session that no other process has."""
-    if place.config.mode.name == "paper":
-        stem = _stem()
-        place.session = f"paper-{stem}"
-        path = Path(place.config.telemetry.out_dir) / "ledger" / f"{stem}.ledger"
-        place.paper = PaperLedger(account=PAPER_ACCOUNT, session=place.session, path=path)
-    return place
-
-
-def _stem() -> str:
-    """A name for the files of one process: its start and its id."""
-    started = datetime.fromtimestamp(wall_clock().now_ns() / 1e9, UTC)
-    return f"{started:%Y%m%d-%H%M%S}-{os.getpid()}"
-
-
-async def _trade(place: _Place, http: LaneClient, redactor: Redactor, signals: StopSignals) -> int:
-    """Recover from this account's journal and trade; it is held until the end.
+async def _trade(
+    place: Place, http: LaneClient, redactor: Redactor, signals: StopSignals, *, given: Given, problems: Sequence[str]
+) -> int:
+    """Recover from this account's journal and trade; it is held until the end.  `given`: what runs beside it.
 
     Raises AlreadyRunning naming the other process that trades this account, StateDamaged and JournalError.
     """
@@ -208,7 +142,7 @@ async def _trade(place: _Place, http: LaneClient, redactor: Redactor, signals: S
     books = Books.open(
         config,
         clock,
-        state_dir=_state_dir(place),
+        state_dir=place.state_dir,
         account=place.owner,
         session=place.session,
         on_ledger_error=_log_ledger_error,
@@ -231,7 +165,12 @@ async def _trade(place: _Place, http: LaneClient, redactor: Redactor, signals: S
     )
     signals.attach(trader)
     console = _open_console(place, redactor)
-    writer = trader.build_writer(console, redactor.scrub, on_error=_log_telemetry_error)
+    console.plain(companion_lines(given, problems))
+    attendance = Attendance(
+        trader, given, problems, target=f"{place.owner}-{place.session}", scrub=redactor.scrub, environ=os.environ
+    )
+    recent = RecentEvents(config.control.recent_events_count, scrub=redactor.scrub) if config.control.enabled else None
+    writer = trader.build_writer(console, redactor.scrub, on_error=_log_telemetry_error, recent=recent)
     thread = TelemetryThread(
         writer, on_error=_log_telemetry_error, every_s=config.telemetry.flush_ms / 1000.0
     )
@@ -242,20 +181,16 @@ async def _trade(place: _Place, http: LaneClient, redactor: Redactor, signals: S
     code, open_orders = EXIT_FAILED, None
     try:
         async with controlled(
-            trader, account=place.owner, session=place.session, journal=books.journal
-        ):
+            trader, account=place.owner, session=place.session, journal=books.journal, recent=recent
+        ) as operator:
+            attendance.begin(operator)
             code, summary = await _run_until_told(trader)
         open_orders = len(trader.gateway.open_order_seqs()) if code == EXIT_OK else None
     finally:
-        if inputs is not None:
-            inputs.close(is_clean=code == EXIT_OK)
-        thread.stop()
-        trouble = books.close(open_orders=open_orders)
-        if trouble:
-            sys.stderr.write(f"polybot: the journal did not end in order: {trouble}\n")
+        attendance.let_go()
+        if not _close_files(inputs, thread, books, is_clean=code == EXIT_OK, open_orders=open_orders):
             code = code or EXIT_FAILED
-        if inputs is not None:
-            inputs.wait()
+        attendance.stop()
     if place.sim is not None:
         await place.sim.stop()
     if is_checked:
@@ -264,7 +199,22 @@ async def _trade(place: _Place, http: LaneClient, redactor: Redactor, signals: S
     return EXIT_ORDERS_OPEN if summary.orders_may_be_open else code
 
 
-def _open_inputs(place: _Place) -> InputsRecorder | None:
+def _close_files(
+    inputs: InputsRecorder | None, thread: TelemetryThread, books: Books, *, is_clean: bool, open_orders: int | None
+) -> bool:
+    """Write what is left and close, the journal last; False when it did not end in order."""
+    if inputs is not None:
+        inputs.close(is_clean=is_clean)
+    thread.stop()
+    trouble = books.close(open_orders=open_orders)
+    if trouble:
+        sys.stderr.write(f"polybot: the journal did not end in order: {trouble}\n")
+    if inputs is not None:
+        inputs.wait()
+    return not trouble
+
+
+def _open_inputs(place: Place) -> InputsRecorder | None:
     """Begin the log that `replay` runs again; what goes wrong with it is a notice, and nothing else."""
     if not place.config.replay.record:
         return None
@@ -272,7 +222,7 @@ def _open_inputs(place: _Place) -> InputsRecorder | None:
     return InputsRecorder(place.config, place.clock, name=name, hard_max_usd=os.environ.get(HARD_MAX_ENV, ""))
 
 
-def _open_console(place: _Place, redactor: Redactor) -> Console:
+def _open_console(place: Place, redactor: Redactor) -> Console:
     """The operator's screen, with what is traded and where on it."""
     config = place.config
     console = Console(
@@ -298,13 +248,6 @@ def _open_console(place: _Place, redactor: Redactor) -> Console:
     return console
 
 
-def _state_dir(place: _Place) -> Path:
-    """Where the journals live; nobody meets a venue again that ends with this process: its own lies beside its log."""
-    if place.ledger_path is not None:
-        return place.ledger_path.with_suffix(".state")
-    return Path(place.config.run.state_dir)
-
-
 async def _run_until_told(trader: Trader) -> tuple[int, RunSummary]:
     """Run the trader to its end, whoever asks for it; what went wrong goes to stderr and into the exit code."""
     code = EXIT_OK
@@ -328,7 +271,7 @@ def _first_text(group: BaseExceptionGroup[BaseException]) -> str:
 
 def _driver(clock: Clock, settings: FeedsConfig, inbox: TelemetryInbox) -> Callable[[Feed, float], _Run]:
     def alarm(code: str, text: str) -> None:
-        inbox.notice("WARNING", f"{code}: {text}", now_ns=clock.now_ns())
+        inbox.notice("WARNING", f"{code}: {text}", now_ns=clock.now_ns(), data={"code": code})
 
     def drive(feed: Feed, rollover_s: float) -> _Run:
         return Connection(feed, clock, settings, rollover_s=rollover_s, on_alarm=alarm).run()
@@ -344,7 +287,7 @@ def _log_ledger_error(text: str) -> None:
     logger.warning("ledger {}", text)
 
 
-def _check_ledger(place: _Place, books: Books, console: Console, before: Mapping[Path, int]) -> bool:
+def _check_ledger(place: Place, books: Books, console: Console, before: Mapping[Path, int]) -> bool:
     """After the run: does the venue's own ledger (paper's, with mode=paper) say what all our books say?"""
     venue_rows = [] if place.ledger_path is None else read_ledger(place.ledger_path)
     rows = venue_rows if place.paper is None else place.paper.rows()

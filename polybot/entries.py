@@ -17,13 +17,13 @@ from polybot.clock import Clock
 from polybot.errors import VenueError
 from polybot.gateway.reasons import RejectReason
 from polybot.gateway.reconcile import ReconcileReport
+from polybot.telemetry.inbox import Notify
 
 __all__ = ["EntryGate", "EntrySource"]
 
 NS = 1_000_000_000
 # Venue seconds until a comparison that failed or disagreed is made again; doubled up to the longest.
 AGAIN_MIN_S, AGAIN_MAX_S = 1.0, 10.0
-Notice = Callable[[str, str], None]
 Spawn = Callable[[Coroutine[Any, Any, None]], None]
 
 
@@ -57,7 +57,7 @@ class EntryGate:
         *,
         close_entries: Callable[[bool], None],
         problem: Callable[[], str],
-        notice: Notice,
+        notice: Notify,
         spawn: Spawn,
         reconcile_s: float,
     ) -> None:
@@ -105,7 +105,8 @@ class EntryGate:
             self._close_entries(bool(reason))
         if changed:
             word = f"entries closed: {reason}" if reason else "entries open"
-            self._notice("WARNING" if reason else "INFO", word)
+            level, kind = ("WARNING", "entries_closed") if reason else ("INFO", "entries_open")
+            self._notice(level, word, kind=kind, data={"reason": reason})
 
     def _reason(self) -> str:
         if problem := self._problem():
@@ -152,11 +153,12 @@ class EntryGate:
             report = await self._gateway.reconcile()
         except VenueError as error:
             self._reconciled = False
-            self._notice("WARNING", f"reconcile failed: {error}")
+            self._notice("WARNING", f"reconcile failed: {error}", kind="reconcile")
             return
         if report.canceled_strangers:
             ids = ", ".join(report.canceled_strangers)
-            self._notice("WARNING", f"canceled {len(report.canceled_strangers)} open orders that are not ours: {ids}")
+            text = f"canceled {len(report.canceled_strangers)} open orders that are not ours: {ids}"
+            self._notice("WARNING", text, kind="reconcile")
         self._note_mismatch(report)
         if gaps != self._gaps:  # it compared what was before the gap: the next one counts
             return
@@ -172,7 +174,7 @@ class EntryGate:
         before, self._mismatch = self._mismatch, "; ".join(problems)
         if self._mismatch and (report.strangers or before) and self._told_mismatch != self._mismatch:
             self._told_mismatch = self._mismatch
-            self._notice("ERROR", self._mismatch)
+            self._notice("ERROR", self._mismatch, kind="reconcile")
         elif not self._mismatch:
             self._told_mismatch = ""
 

@@ -10,7 +10,7 @@
     +-- StateDamaged         a file of ours that cannot be what it claims: entries stay halted
     +-- TapeError            a tape or a recording that cannot be read as what it should be
     +-- JobsFailed, JournalError        work on other cores; the money journal took no record: nothing may be sent
-    +-- AlreadyRunning, KillFileFound, NoDaemon     who may start, and whom a command may talk to
+    +-- AlreadyRunning, KillFileFound, NotReady, NoDaemon     who may start, and whom a command may talk to
     +-- InvariantBroken      our own state contradicts itself: latch, cancel all, exit 70
 """
 
@@ -27,6 +27,7 @@ __all__ = [
     "KillFileFound",
     "MarketRefused",
     "NoDaemon",
+    "NotReady",
     "NotSent",
     "PolybotError",
     "SigningError",
@@ -110,6 +111,10 @@ class KillFileFound(PolybotError):
 
 class NoDaemon(PolybotError):
     """No running daemon fits what a control command was told; the message says what to do."""
+
+
+class NotReady(PolybotError):
+    """A pre-flight check failed; the message lists what, and how each is mended."""
 
 
 class InvariantBroken(PolybotError):

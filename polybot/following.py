@@ -10,7 +10,7 @@ from polybot._fast.book import Book
 from polybot._fast.event import EventKind, FeedId, FeedState, Outcome, Side, StrikeSource
 from polybot.errors import InvariantBroken, MarketRefused, VenueError
 from polybot.feeds.polymarket import MarketFeed
-from polybot.market.discovery import RETRYABLE, NotListedYet
+from polybot.market.discovery import RETRYABLE, AssetIds, Discovery, NotListedYet
 from polybot.market.resolution import Strike
 from polybot.market.rest import BookLevels, MarketRest
 from polybot.market.spec import MarketSpec
@@ -19,11 +19,19 @@ from polybot.market.window import Window, slug
 if TYPE_CHECKING:
     from polybot.trader import Trader
 
-__all__ = ["JOIN_MARGIN_S", "discover", "is_contradiction", "strike_of_running", "witness"]
+__all__ = ["JOIN_MARGIN_S", "discover", "find_market", "is_contradiction", "strike_of_running", "witness"]
 
 NS = 1_000_000_000
 # Connecting, subscribing and the first book take a moment: join so much earlier than promised.
 JOIN_MARGIN_S = 5.0
+
+
+async def find_market(discovery: Discovery, window: Window, asset: AssetIds, *, rule: str) -> MarketSpec:
+    """Return the market of this window if it resolves by `rule`; raises what Discovery.find raises."""
+    spec = await discovery.find(window, asset)
+    if spec.rule != rule:
+        raise MarketRefused("unexpected_rule", f"{spec.slug} resolves by {spec.rule}, expected {rule}")
+    return spec
 
 
 async def discover(trader: "Trader", window: Window, *, rule: str, until_ns: int) -> MarketSpec:
@@ -37,12 +45,7 @@ async def discover(trader: "Trader", window: Window, *, rule: str, until_ns: int
     told = ""
     while True:
         try:
-            spec = await trader.discovery.find(window, trader.config.asset)
-            if spec.rule != rule:
-                raise MarketRefused(
-                    "unexpected_rule", f"{spec.slug} resolves by {spec.rule}, expected {rule}"
-                )
-            return spec
+            return await find_market(trader.discovery, window, trader.config.asset, rule=rule)
         except MarketRefused as refused:
             last: Exception = refused
             code = refused.code

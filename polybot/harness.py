@@ -38,6 +38,7 @@ from polybot.sim.venue import Venue, VenueSetup
 from polybot.sim.virtual_loop import VirtualLoop
 from polybot.telemetry.console import Console
 from polybot.telemetry.inbox import TelemetryInbox
+from polybot.telemetry.recent import RecentEvents
 from polybot.telemetry.redact import Redactor
 from polybot.telemetry.totals import RunTotals
 from polybot.telemetry.writer import TelemetryWriter
@@ -92,6 +93,7 @@ class _World:
     session_id: str
     prepare: Callable[[Trader, Venue], None] | None
     with_inputs: bool = False
+    recent: RecentEvents | None = None
     inputs: list[InputsRecorder] = field(default_factory=list)
     screen: io.StringIO = field(default_factory=io.StringIO)
     digest: Any = field(default_factory=hashlib.sha256)
@@ -113,12 +115,14 @@ def run_virtual(
     restarts: Sequence[Restart] = (),
     faults: FaultPlan | None = None,
     with_inputs: bool = False,
+    recent: RecentEvents | None = None,
 ) -> VirtualRun:
     """Run `config.run.markets` windows from the first boundary after start_ns (ns since the epoch).
 
     `prepare` is called once everything is wired, in every life; `during` holds (venue seconds after the start, call)
     pairs.  The journal lies in `state_dir`, None: beside the venue's ledger.
     `faults` replaces the plan that `config.venue.faults` names.  `with_inputs` writes an inputs log per life.
+    `recent` takes the events of all lives, for those who watch.
     Raises ValueError for an endless run.
     """
     if config.run.markets == 0:
@@ -136,6 +140,7 @@ def run_virtual(
                 restarts=restarts,
                 faults=faults,
                 with_inputs=with_inputs,
+                recent=recent,
             )
         )
 
@@ -165,6 +170,7 @@ async def _run(
     restarts: Sequence[Restart],
     faults: FaultPlan | None,
     with_inputs: bool,
+    recent: RecentEvents | None,
 ) -> VirtualRun:
     out_dir.mkdir(parents=True, exist_ok=True)
     config = _in_memory(config, out_dir)
@@ -192,6 +198,7 @@ async def _run(
         session_id=session_id,
         prepare=prepare,
         with_inputs=with_inputs,
+        recent=recent,
     )
     for at_s, call in during:
         loop.call_later(at_s, _call, call, world)
@@ -236,7 +243,7 @@ async def _live(world: _World, config: Config, *, until: Restart | None) -> _Lif
     )
     world.lives.append(trader)
     console = Console(world.screen, mode="plain", environ={}, scrub=Redactor().scrub, refresh_ms=1_000)
-    writer = trader.build_writer(console, Redactor().scrub, on_error=None)
+    writer = trader.build_writer(console, Redactor().scrub, on_error=None, recent=world.recent)
     if world.prepare is not None:
         world.prepare(trader, world.venue)
     drain = world.loop.create_task(_drain(writer))

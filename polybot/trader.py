@@ -9,7 +9,7 @@ Whether new orders may leave is polybot.entries' to say; here it is only asked o
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,7 @@ from polybot.replay.recorder import InputsRecorder
 from polybot.runner import Runner
 from polybot.telemetry.console import Console
 from polybot.telemetry.inbox import TelemetryInbox
+from polybot.telemetry.recent import RecentEvents
 from polybot.telemetry.writer import TelemetryWriter
 from polybot.telling import Teller
 from polybot.transport import Feed, HttpClient
@@ -141,7 +142,8 @@ class Trader:
             inputs=inputs,
         )
         self.tally = FeedTally()
-        self._teller = Teller(self.engine, inbox, self.tally, notice=self.notice)
+        lost_after_s = config.service.data_age_s / clock.real_s(1.0)
+        self._teller = Teller(self.engine, inbox, self.tally, notice=self.notice, lost_after_s=lost_after_s)
         self._make_feeds()
         self._cycles: dict[int, WindowCycle | ObservedWindow] = {}
         self.observer = Observer(self, observed_intervals(config))
@@ -271,7 +273,12 @@ class Trader:
             cycle.feed.request_resync(market)
 
     def build_writer(
-        self, console: Console, scrub: Callable[[str], str], *, on_error: Callable[[Exception], None] | None
+        self,
+        console: Console,
+        scrub: Callable[[str], str],
+        *,
+        on_error: Callable[[Exception], None] | None,
+        recent: RecentEvents | None = None,
     ) -> TelemetryWriter:
         """Make the writer of this run's telemetry, with the engine's own names; on_error None lets it raise."""
         strategies = self.engine.strategies
@@ -285,6 +292,7 @@ class Trader:
             denials=[denial.name for denial in Denial],
             scrub=scrub,
             on_error=on_error,
+            recent=recent,
         )
 
     # -- life -------------------------------------------------------------------------------------------------
@@ -333,6 +341,8 @@ class Trader:
         """The last save of this run; a disk that fails is said."""
         if not self.losses.flush():
             self.notice("ERROR", f"RESULTS AND HALTS NOT SAVED: {self.losses.problem}")
+        if self.stopping:
+            self.tell_counts()
 
     def _end_spawned(self) -> None:
         """Nobody waits for the gateway's tasks any more: what they had not found out is said to be open."""
@@ -533,7 +543,7 @@ class Trader:
             events.reset()
             events.add(EventKind.EV_TIMER, recv_ns=now_ns)
             self._runner.feed(events)
-            self._teller.changes()
+            self._teller.changes(is_stopping=self.stopping)
             self.losses.note()
             self.recorder.tend()
             self._teller.freshness(now_ns)
@@ -555,9 +565,15 @@ class Trader:
         self.entries.on_user_state(events)
         self._runner.feed(events)
 
-    def notice(self, level: str, text: str) -> None:
-        """A line for the operator."""
-        self.inbox.notice(level, text, now_ns=self.clock.now_ns())
+    def tell_counts(self, index: int | None = None) -> None:
+        """The final counts of one window, or of all at the end of the run."""
+        self._teller.counts(self.clock.now_ns(), only=index, is_final=True)
+
+    def notice(
+        self, level: str, text: str, *, kind: str = "notice", data: Mapping[str, Any] | None = None
+    ) -> None:
+        """A line for the operator; kind and data for those who watch."""
+        self.inbox.notice(level, text, now_ns=self.clock.now_ns(), kind=kind, data=data)
 
     async def _next_multiple(self, period_ns: int) -> int:
         """Sleep to the next multiple of a period; returns now, which is never before it."""

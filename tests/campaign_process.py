@@ -10,15 +10,14 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from child_process import PATIENCE_S, Process
+from pauses import LOOP_S, loop_s, stolen_s, used_s
 from runs import QUIET
 
 from polybot._fast.event import TradeStatus
@@ -39,9 +38,7 @@ __all__ = ["HARD", "Daemon", "Desk", "SimVenue", "Start", "check_dead_books", "d
 ROOT = Path(__file__).resolve().parent.parent
 HARD = int(os.environ.get("POLYBOT_HARD", "1"))
 READY = "entries open"
-LOOPS = 500_000
-LOOP_S = 0.0135  # of LOOPS turns on an idle core of the machine where the bound of two seconds was set
-START_S = 60.0  # wall: nothing takes longer to start, also on a busy machine
+START_S = PATIENCE_S
 KEY_MASK = (1 << 52) - 1
 FAILED = int(TradeStatus.TS_FAILED)
 # Orders all the time, small ones, and no limit of risk that would end them.
@@ -103,88 +100,6 @@ def environment(cache: Path, **more: str) -> dict[str, str]:
     }
 
 
-class Process:
-    """One polybot process whose lines are kept with the monotonic second they came."""
-
-    def __init__(self, folder: Path, arguments: list[str], env: Mapping[str, str]) -> None:
-        self.lines: list[tuple[float, str]] = []
-        self.begun = time.monotonic()
-        self.popen = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=folder,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        self._news = threading.Condition()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.popen.stdout is not None
-        for line in self.popen.stdout:
-            with self._news:
-                self.lines.append((time.monotonic(), line.rstrip("\n")))
-                self._news.notify_all()
-        with self._news:
-            self._news.notify_all()
-
-    def text(self) -> str:
-        """All it said so far."""
-        return "\n".join(line for _, line in self.lines)
-
-    def wait_for(self, pattern: str, limit_s: float = START_S, *, after: int = 0) -> tuple[float, str]:
-        """(when, line) of the first line from number `after` on that matches."""
-        deadline = time.monotonic() + limit_s
-        at = after
-        with self._news:
-            while True:
-                for when, line in self.lines[at:]:
-                    at += 1
-                    if re.search(pattern, line):
-                        return when, line
-                left = deadline - time.monotonic()
-                assert left > 0, f"no {pattern!r} within {limit_s} s:\n{self.text()[-3000:]}"
-                assert self._reader.is_alive(), f"ended without {pattern!r}:\n{self.text()[-3000:]}"
-                self._news.wait(min(left, 0.5))
-
-    def lives_for(self, seconds: float) -> bool:
-        """Let it go on for so long; False when it ended by itself."""
-        with suppress(subprocess.TimeoutExpired):
-            self.popen.wait(max(0.0, seconds))
-            return False
-        return True
-
-    def signal(self, number: int) -> None:
-        """Send a signal."""
-        self.popen.send_signal(number)
-
-    def end(self, limit_s: float) -> tuple[int, float]:
-        """(exit code, seconds until it was gone); kills it and fails when that takes too long."""
-        asked = time.monotonic()
-        try:
-            code = self.popen.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            self.close()
-            raise AssertionError(f"not gone after {limit_s} s:\n{self.text()[-4000:]}") from None
-        took = time.monotonic() - asked
-        self._reader.join(10.0)
-        return code, took
-
-    def close(self) -> None:
-        """Gone, whatever it did."""
-        with suppress(ProcessLookupError):
-            self.popen.kill()
-        with suppress(ProcessLookupError):
-            self.popen.send_signal(signal.SIGCONT)
-        self.popen.wait(30.0)
-        self._reader.join(10.0)
-        assert self.popen.stdout is not None
-        self.popen.stdout.close()
-
-
 class SimVenue(Process):
     """`polybot sim`, with its address and its ledger."""
 
@@ -212,11 +127,18 @@ class SimVenue(Process):
 class Daemon(Process):
     """One daemon on the venue's own account."""
 
+    def __init__(self, folder: Path, arguments: list[str], env: Mapping[str, str], *, venue: SimVenue) -> None:
+        self._venue = venue
+        self._stolen_before_s, self._venue_before_s = stolen_s(), used_s(venue.pid)[1]
+        super().__init__(folder, arguments, env)
+
     def is_ready(self, limit_s: float = START_S) -> "Start":
         """Wait until it may trade."""
         wall_s = self.wait_for(READY, limit_s)[0] - self.begun
-        cpu_ns, waited_ns, _ = Path(f"/proc/{self.popen.pid}/schedstat").read_text().split()
-        return Start(wall_s, int(waited_ns) / 1e9, int(cpu_ns) / 1e9, max(1.0, loop_s() / LOOP_S))
+        cpu_s, queued_s = used_s(self.pid)
+        waited = max(0.0, wall_s - cpu_s - queued_s) / wall_s  # the part of the time in which it could wait for answers
+        queued_s += waited * (used_s(self._venue.pid)[1] - self._venue_before_s) + stolen_s() - self._stolen_before_s
+        return Start(wall_s, queued_s, cpu_s, max(1.0, loop_s() / LOOP_S))
 
     def is_ready_or_gone(self, limit_s: float = START_S) -> "Start | None":
         """As is_ready; None when it died before."""
@@ -224,7 +146,7 @@ class Daemon(Process):
             return self.is_ready(limit_s)
         except (AssertionError, FileNotFoundError):
             with suppress(subprocess.TimeoutExpired):  # its pipe closes a moment before it can be waited for
-                self.popen.wait(5.0)
+                self.popen.wait(20.0)
                 return None
             raise
 
@@ -241,9 +163,11 @@ class Daemon(Process):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """From exec to `entries open`: wall seconds, of which it stood in the queue for a core, and its own CPU time.
+    """From exec to `entries open`: wall seconds, and the daemon's own CPU time.
 
-    `slowness` is how much longer a core took right then for a loop that it runs in LOOP_S when nobody shares it.
+    `queued_s` of them it, or the venue whose answers it waits for, stood in the queue for a core, or the host gave
+    the cores to others.  `slowness` is how much longer a core took right then for a loop that it runs in LOOP_S
+    when nobody shares it.
     """
 
     wall_s: float
@@ -255,17 +179,6 @@ class Start:
     def judged_s(self) -> float:
         """What is polybot's own: neither a busy machine's queue nor its slower cores are."""
         return (self.wall_s - self.queued_s) / self.slowness
-
-
-def loop_s() -> float:
-    """CPU seconds of a loop that does nothing, the least of three: how fast a core is right now."""
-    least = float("inf")
-    for _ in range(3):
-        begun = time.process_time()
-        for _ in range(LOOPS):
-            pass
-        least = min(least, time.process_time() - begun)
-    return least
 
 
 def start_words(starts: list[Start]) -> str:
@@ -291,7 +204,7 @@ class Desk:
     def start(self, *more: str, **environ: str) -> Daemon:
         """Begin the next daemon."""
         arguments = ["-m", "polybot", f"venue.attach={self.venue.url}", *self.words, *more]
-        daemon = Daemon(self.folder, arguments, environment(self.cache, **environ))
+        daemon = Daemon(self.folder, arguments, environment(self.cache, **environ), venue=self.venue)
         self.started.append(daemon)
         return daemon
 

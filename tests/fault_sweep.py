@@ -16,6 +16,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from signal_counts import broken_counts
+
 from polybot.config import Config, config_from_mapping, config_to_mapping, default_config
 from polybot.harness import VirtualRun, run_virtual
 from polybot.sim.channel_faults import KINDS as CHANNEL_KINDS
@@ -144,6 +146,7 @@ def _judge(seed: int, run: VirtualRun) -> SweepRun:
         *_strategy_money(run.out_dir, rows),
         *_unresolved(run),
         *_unaccounted(run),
+        *broken_counts(run.out_dir),
     ]
     legs = [row for row in rows if row["k"] == "leg"]
     return SweepRun(

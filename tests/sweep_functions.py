@@ -21,6 +21,8 @@ def fake_point(item: dict[str, Any]) -> dict[str, Any]:
         min_edge, risk = _settings(item)
         with (marks / f"{risk} {min_edge}").open("a") as file:
             file.write(f"{os.getpid()}\n")
+        while (marks.parent / "meet").exists() and len(_workers(marks)) < 2:  # nobody does it all alone
+            os.sched_yield()
         held = Path(item["tapes"][0]) / "hold"
         while held.exists() and len(list(marks.iterdir())) > int(held.read_text()):
             os.sched_yield()
@@ -69,6 +71,11 @@ def answer(item: dict[str, Any]) -> dict[str, Any]:
         "fills": [1] * MARKETS,
         "strategies": {"latency_arb": {"pnl_micro": sum(pnl), "fills": MARKETS}},
     }
+
+
+def _workers(marks: Path) -> set[str]:
+    """Processes that left a mark."""
+    return {word for path in marks.iterdir() for word in path.read_text().split()}
 
 
 def _settings(item: dict[str, Any]) -> tuple[float, str]:

@@ -41,7 +41,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> "subprocess.CompletedP
         env={**environment, "POLYBOT_BENCH_SHORT": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 

@@ -219,7 +219,7 @@ def test_module_prints_its_settings_and_writes_nothing(elsewhere: Path) -> None:
 
 def test_wrong_python_gets_one_line() -> None:
     code = "import sys, runpy; sys.version_info = (3, 10, 0, 'final', 0); runpy.run_module('polybot')"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 1
     assert done.stderr.startswith("polybot: error: needs CPython 3.11 to 3.13, this is ")
     assert done.stderr.count("\n") == 1
@@ -232,5 +232,5 @@ def _polybot(*words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )

@@ -95,7 +95,7 @@ def test_every_number_has_its_unit_or_meaning_in_the_key(path: Path) -> None:
         "edge_se_multiple|regime_min_ticks|house_confidence_min|fresh_samples_per_market|confidence_(min|max)|"
         r"size_cap_scale|connections|max_pages|\w+_burst|\w+_per_(s|h)|levels|\w+_levels|count|\w+_count|\w+_sd|"
         "jump_dof|windows_ahead|windows|windows_per_run|first_seed|workers|t_min|min_fills|min_runs|prior_kurtosis|"
-        "cycles|zstd_level|clients|shares|cores|latency_factor|keep_days|trials|hold_out_days|min_fills"
+        "cycles|zstd_level|clients|shares|cores|latency_factor|keep_days|trials|hold_out_days|min_fills|port|nice"
     )
     odd = [
         key

@@ -10,18 +10,24 @@ import pytest
 from fault_sweep import play_again
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT_S = 120
+LIMIT_S = 600
+
+
+@pytest.fixture(scope="module")
+def of_seven():
+    """What seed 7 came to here."""
+    return play_again(7)
 
 
 @pytest.mark.parametrize("seed", [7, 20])
-def test_the_same_seed_twice_gives_the_same_bytes(seed):
-    first, again = play_again(seed), play_again(seed)
+def test_the_same_seed_twice_gives_the_same_bytes(of_seven, seed):
+    first, again = of_seven if seed == 7 else play_again(seed), play_again(seed)
     assert first.digests == again.digests
     assert first.faults == again.faults
     assert first.digests != play_again(seed + 1).digests
 
 
-def test_hash_randomisation_changes_no_byte():
+def test_hash_randomisation_changes_no_byte(of_seven):
     digests = []
     for hash_seed in ("0", "1", "777"):
         path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
@@ -36,4 +42,4 @@ def test_hash_randomisation_changes_no_byte():
         )
         digests.append(json.loads(done.stdout))
     assert digests[0] == digests[1] == digests[2]
-    assert digests[0] == play_again(7).digests
+    assert digests[0] == of_seven.digests

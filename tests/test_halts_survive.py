@@ -4,12 +4,11 @@ import dataclasses
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from child_process import Process
 from journal.history import intent, open_journal
 from runs import QUIET, configure, rows, run
 from scenario import NS, USD, Scenario, make_risk, make_spec
@@ -23,6 +22,7 @@ from polybot.journal.records import HaltKind, Intent, Latch, Loss
 from polybot.latches import LossKeeper, LossState
 
 ROOT = Path(__file__).resolve().parent.parent
+LIMIT_S = 240.0  # wall: until a halt comes of trading, on a slow machine too
 DAY_NS = 86_400 * NS
 MIDNIGHT_NS = 1_790_208_000 * NS  # Thursday 2026-09-24 00:00 UTC
 MONDAY_NS = 1_790_553_600 * NS  # 2026-09-28 00:00 UTC
@@ -368,25 +368,25 @@ def test_a_folder_that_cannot_be_written_refuses_the_start(tmp_path):
 # -- a real process ------------------------------------------------------------------------------------------
 
 
-def start(folder, *words):
-    return subprocess.Popen(
-        [sys.executable, "-m", "polybot", *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+# A venue whose window begins at noon: fast as it is, no day ends while the test runs.
+NOON_VENUE = """
+import sys
+import polybot.sim.child as child
+from polybot.sim.opening import WorldOpening
+from polybot.cli import load_config
+DAY_NS = 86_400_000_000_000
+def opening(venue, interval, now_ns):
+    start_ns = now_ns // DAY_NS * DAY_NS + DAY_NS // 2
+    return WorldOpening(start_ns - int(venue.lead_s * 1e9), start_ns)
+child.opening = opening
+sys.exit(child.serve_main(load_config(sys.argv[1:])))
+"""
 
 
-def read_until(process, pattern):
-    """Lines up to the first that matches."""
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if re.search(pattern, line):
-            return lines
-    raise AssertionError(f"no {pattern!r} in:\n{''.join(lines)[-3000:]}")
+def start(folder, *words, program=("-m", "polybot")):
+    """A process of polybot, or of another program that takes its settings."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+    return Process(folder, [*program, *words], env)
 
 
 @pytest.mark.alone
@@ -394,15 +394,15 @@ def test_a_killed_daemon_that_had_tripped_the_day_halt_is_still_halted_when_it_j
     tmp_path,
 ):
     quiet = [f"{key}={value}" for key, value in QUIET.items()]
-    venue = start(tmp_path, "sim", "venue.speed=40", "venue.makers=slow", "venue.seed=4", *quiet)
+    words = ("venue.speed=40", "venue.makers=slow", "venue.seed=4", *quiet)
+    venue = start(tmp_path, *words, program=("-c", NOON_VENUE))
     daemons = []
     try:
-        url = re.search(r"venue\.attach=(\S+)", read_until(venue, "join it")[-1])[1]
+        url = re.search(r"venue\.attach=(\S+)", venue.wait_for("join it")[1])[1]
         words = (f"venue.attach={url}", "risk.daily_loss_halt_frac=0.001", "telemetry.console=plain")
         daemons.append(start(tmp_path, *words))
-        read_until(daemons[0], "daily loss halt set")
-        daemons[0].kill()
-        daemons[0].communicate(timeout=30.0)
+        daemons[0].wait_for("daily loss halt set", LIMIT_S)
+        daemons[0].close()
         (kept,) = [path for path in (tmp_path / "state").iterdir() if path.is_dir() and list_segments(path)]
         found = recover(kept)
         assert found is not None
@@ -411,17 +411,15 @@ def test_a_killed_daemon_that_had_tripped_the_day_halt_is_still_halted_when_it_j
         assert sent
 
         daemons.append(start(tmp_path, *words))
-        lines = read_until(daemons[1], "HALTED_DAILY")
+        daemons[1].wait_for("HALTED_DAILY", LIMIT_S)
         rival = start(tmp_path, *words)  # a second daemon would write over the first one's halts
-        refused, _ = rival.communicate(timeout=60.0)
-        assert rival.returncode == 1
-        assert f"is already traded by process {daemons[1].pid}" in refused
-        daemons[1].send_signal(signal.SIGTERM)
-        rest, _ = daemons[1].communicate(timeout=60.0)
-        assert daemons[1].returncode == 0
-        assert "restored" in "".join(lines) + rest
+        daemons.append(rival)
+        assert rival.end()[0] == 1
+        assert f"is already traded by process {daemons[1].pid}" in rival.text()
+        daemons[1].signal(signal.SIGTERM)
+        assert daemons[1].end()[0] == 0
+        assert "restored" in daemons[1].text()
         assert [order.order_id for order in records(tmp_path / "state", Intent)] == sent
     finally:
         for process in (*daemons, venue):
-            process.kill()
-            process.communicate(timeout=30.0)
+            process.close()

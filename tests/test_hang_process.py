@@ -1,26 +1,30 @@
 """A daemon stopped by SIGSTOP: after SIGCONT the venue gets no order before polybot has compared with it again."""
 
 import json
-import os
 import signal
-import subprocess
-import time
 from datetime import UTC, datetime
 
 import pytest
-from test_halts_survive import read_until, start
+from test_halts_survive import start
 
 SPEED = 5.0
 STOPPED_S = 3.0  # wall: 15 venue seconds
+DAY_S = 86_400.0
 
 
-def order_stamps(out_dir):
-    """Venue time, HH:MM:SS.mmm, of every order of ours that reached the venue, from its own ledger."""
+def order_times(out_dir):
+    """Venue time, s since the epoch, of every order of ours that reached the venue, from its own ledger."""
     (ledger,) = (out_dir / "sim").glob("*.ledger")
     rows = [json.loads(line) for line in ledger.read_text().splitlines()]
     (ours,) = [row["account"] for row in rows if row["k"] == "account"]
-    stamps = [row["t"] for row in rows if row["k"] in ("order", "reject") and row["account"] == ours]
-    return [f"{datetime.fromtimestamp(ns / 1e9, UTC):%H:%M:%S.%f}"[:12] for ns in stamps]
+    return [row["t"] / 1e9 for row in rows if row["k"] in ("order", "reject") and row["account"] == ours]
+
+
+def time_of(line, near_s):
+    """Venue time at which a line was said, from its HH:MM:SS.mmm; `near_s` is less than half a day away."""
+    said = datetime.strptime(line.split()[0], "%H:%M:%S.%f").replace(tzinfo=UTC)
+    at_s = said.hour * 3_600 + said.minute * 60 + said.second + said.microsecond / 1e6
+    return at_s + DAY_S * round((near_s - at_s) / DAY_S)
 
 
 @pytest.mark.alone
@@ -28,23 +32,19 @@ def test_a_daemon_that_stood_still_sends_nothing_before_it_has_compared_with_the
     words = ("venue.makers=slow", "venue.seed=4", "run.markets=1", "telemetry.console=plain")
     daemon = start(tmp_path, f"venue.speed={SPEED:g}", *words)
     try:
-        read_until(daemon, " SENT |DISPATCHED| FILL ")
-        os.kill(daemon.pid, signal.SIGSTOP)
-        stopped = time.monotonic()
-        before = len(order_stamps(tmp_path / "logs"))
+        daemon.wait_for(" SENT |DISPATCHED| FILL ")
+        daemon.signal(signal.SIGSTOP)
+        assert daemon.lives_for(STOPPED_S)
+        before = order_times(tmp_path / "logs")  # now: what was on its way when it was stopped has arrived
         assert before, "it traded"
-        with pytest.raises(subprocess.TimeoutExpired):
-            daemon.wait(STOPPED_S)
-        os.kill(daemon.pid, signal.SIGCONT)
-        lines = read_until(daemon, "entries open")
-        assert time.monotonic() - stopped >= STOPPED_S
-        text = "".join(lines)
-        assert "HUNG" in text, text[-2_000:]
-        opened = lines[-1].strip()[:12]
-        assert all(stamp >= opened for stamp in order_stamps(tmp_path / "logs")[before:]), f"before {opened}"
-        daemon.send_signal(signal.SIGTERM)
-        rest, _ = daemon.communicate(timeout=60.0)
-        assert daemon.returncode == 0, rest[-2_000:]
+        said = len(daemon.lines)
+        daemon.signal(signal.SIGCONT)
+        _, line = daemon.wait_for("entries open", after=said)
+        assert any("HUNG" in told for _, told in daemon.lines[said:]), daemon.text()[-2_000:]
+        opened_s = time_of(line, before[-1])
+        assert [at_s for at_s in order_times(tmp_path / "logs")[len(before) :] if at_s < opened_s - 0.001] == []
+        daemon.signal(signal.SIGTERM)
+        code, _ = daemon.end()
+        assert code == 0, daemon.text()[-2_000:]
     finally:
-        daemon.kill()
-        daemon.communicate(timeout=30.0)
+        daemon.close()

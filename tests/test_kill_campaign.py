@@ -12,6 +12,7 @@ from collections import defaultdict
 
 import pytest
 from campaign_process import HARD, check_dead_books, desk, open_orders, start_words
+from child_process import PATIENCE_S
 
 from polybot.crashpoints import CRASH_ENV, CRASH_POINTS
 
@@ -23,7 +24,7 @@ SEED = 20_261_122
 # The n-th time such a place is reached is drawn; the others are reached once in a life.
 OFTEN = ("before_intent", "after_intent", "before_post", "after_post", "after_answer", "before_fill_journal")
 OFTEN += ("after_fill_journal", "before_ledger_commit", "after_ledger_commit")
-STOP_TRIES = 5  # at dying in the middle of a stop: an order may end in the moment before
+STOP_TRIES = 20  # at dying in the middle of a stop: an order may end in the moment before
 MIDNIGHT_S = 300  # venue seconds from the venue's first window to the end of the day: the window's own end
 FIRST = ("mid_rotate", "mid_settle")  # at that midnight, and soon after it
 
@@ -41,7 +42,7 @@ def test_forty_kills_at_random_instants_leave_books_that_agree_and_the_same_wind
     with desk(tmp_path / "desk", speed=4, seed=4) as it:
         daemon = it.start()
         daemon.is_ready()
-        daemon.wait_for(r" ORDER ", 120.0)
+        daemon.wait_for(r" ORDER ")
         known, rows_before_start = it.venue.rows(), []
         for number in range(KILLS):
             where = f"seed {SEED}, kill {number}"
@@ -52,7 +53,7 @@ def test_forty_kills_at_random_instants_leave_books_that_agree_and_the_same_wind
                 rows_before_start = known
             assert daemon.lives_for(rng.uniform(0.0, 1.5)), f"{where}: it ended by itself\n{daemon.text()[-3000:]}"
             daemon.signal(signal.SIGKILL)
-            assert daemon.end(10.0)[0] == -signal.SIGKILL
+            assert daemon.end()[0] == -signal.SIGKILL
             before, known = len(known), it.venue.rows()
             for row in known[before:]:
                 if row["k"] == "order" and row["account"] == it.account:
@@ -62,7 +63,7 @@ def test_forty_kills_at_random_instants_leave_books_that_agree_and_the_same_wind
             daemon = it.start()
         starts.append(daemon.is_ready())
         if not any("SETTLED" in one.text() for one in it.started):
-            daemon.wait_for("SETTLED", 240.0)
+            daemon.wait_for("SETTLED", 4 * PATIENCE_S)
         daemon.signal(signal.SIGTERM)
         check_end(it, daemon)
     lives = sorted(len(numbers) for numbers in traded.values())
@@ -76,7 +77,7 @@ def check_end(it, daemon):
 
     An intent whose process died before it was sent stays unknown until its window is over: nobody can say more of it.
     """
-    code, _ = daemon.end(20.0)
+    code, _ = daemon.end()
     compared, different = it.replay_logs()
     assert different == []
     assert compared > 1_000
@@ -95,11 +96,11 @@ def die_at(it, place, starts):
             starts.append(start)
             rows = before
         if place == "mid_stop":
-            daemon.wait_for(r" ORDER ", 60.0)
+            daemon.wait_for(r" ORDER ")
             while not open_orders(it.venue.rows(), it.account):  # a stop with nothing open is over at once
-                assert daemon.popen.poll() is None, daemon.text()[-3000:]
+                assert daemon.lives_for(0.01), daemon.text()[-3000:]
             daemon.signal(signal.SIGTERM)
-        code, _ = daemon.end(120.0)
+        code, _ = daemon.end(2 * PATIENCE_S)
         if code != 0 or place != "mid_stop":
             break
     return code, rows, daemon.text()[-3000:]
@@ -119,7 +120,7 @@ def test_a_death_at_every_named_place_leaves_books_that_agree(tmp_path, capsys):
             assert check_dead_books(it, rows) == [], where
         last = it.start()
         starts.append(last.is_ready())
-        last.wait_for(r" DISPATCHED", 120.0)
+        last.wait_for(r" DISPATCHED")
         last.signal(signal.SIGTERM)
         check_end(it, last)
-    judge(starts, capsys)
+    judge(starts[1:], capsys)  # the first one compiles every module, as after an installation

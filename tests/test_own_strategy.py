@@ -22,7 +22,7 @@ from polybot.strategies.example import Example
 
 ROOT = Path(__file__).resolve().parent.parent
 ROW = {"per_trade_frac": 0.01, "total_frac": 0.02, "cooldown_ms": 1_000, "max_orders_per_market": 10}
-LIMIT_S = 150.0
+LIMIT_S = 300.0
 
 
 # -- the example ------------------------------------------------------------------------------------

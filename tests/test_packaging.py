@@ -31,9 +31,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tag = f"lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
     built = source / "build" / tag / "polybot" / "_fast"
     built.mkdir(parents=True)
+    for translated in (source / "polybot" / "_fast").glob("*.c"):
+        os.utime(translated)  # newer than its sources: not translated again
     for extension in (source / "polybot" / "_fast").glob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
         shutil.move(extension, built / extension.name)
-        os.utime(built / extension.name)  # newer than its sources: not compiled again
+        os.utime(built / extension.name)  # newer than that: not compiled again
     out = tmp_path_factory.mktemp("wheel")
     _run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
          f"--wheel-dir={out}", str(source), cwd=out)
@@ -62,6 +64,8 @@ def test_wheel_holds_conf_stubs_and_extensions_but_no_c(wheel: Path) -> None:
         assert f"polybot/_fast/{unit.stem}{sysconfig.get_config_var('EXT_SUFFIX')}" in names
     for stub in (ROOT / "polybot" / "_fast").glob("*.pyi"):
         assert f"polybot/_fast/{stub.name}" in names
+    page = (ROOT / "polybot" / "telemetry" / "dashboard" / "static").rglob("*.*")
+    assert {path.relative_to(ROOT).as_posix() for path in page} <= set(names)
     assert [name for name in names if name.endswith((".c", ".pyc")) or name.startswith(("tests", "bench"))] == []
 
 

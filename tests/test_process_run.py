@@ -3,38 +3,50 @@
 import csv
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from child_process import Process
+from pauses import PauseWitness
+from signal_counts import broken_counts
 
 from polybot._fast.event import CommandKind
 from polybot.replay.inputs import find_inputs, open_inputs
 from polybot.replay.verify import Verdict, verify
-from tests.pauses import PauseWitness
 
 pytestmark = pytest.mark.alone
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_S = 150.0
-# At thirty times speed half a second of the machine's silence is fifteen seconds of a window.
+COVERAGE = 0.95
+WINDOW_S = 10.0  # wall seconds of 300 at thirty times speed: half a second of silence is fifteen seconds of a window
 PAUSE_LIMIT_S = 0.15
 ATTEMPTS = 3
+Start = Callable[..., Process]
 
 
-def start(folder: Path, *overrides: str) -> "subprocess.Popen[str]":
-    """`python -m polybot ...` in an empty folder."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "polybot", *overrides],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """`python -m polybot ...` in an empty folder; gone with the test."""
+    started: list[Process] = []
+
+    def begin(folder: Path, *overrides: str) -> Process:
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+        started.append(Process(folder, ["-m", "polybot", *overrides], env, keeps_errors_apart=True))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.close()
+
+
+def ended(process: Process, limit_s: float = LIMIT_S) -> tuple[str, float]:
+    """What it said until it ended in order, and the seconds that took."""
+    code, took_s = process.end(limit_s)
+    assert (code, process.errors()) == (0, ""), process.text()[-3_000:] + process.errors()
+    return process.text(), took_s
 
 
 @pytest.fixture
@@ -63,12 +75,11 @@ def children_of(pid: int) -> list[int]:
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def run_three_windows(folder: Path) -> tuple[list[dict[str, str]], str]:
+def run_three_windows(start: Start, folder: Path, witness: PauseWitness) -> tuple[list[dict[str, str]], str]:
     """Everything that holds of every run, whatever the machine does; coverage is the caller's."""
     process = start(folder, "+interval=5m", "risk=conservative", "venue.speed=30", "run.markets=3")
-    out, err = process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 0, out[-3000:] + err
-    assert err == ""
+    witness.follow(process.pid)
+    out, _ = ended(process)
     rows = market_rows(folder)[-3:]
     assert len(rows) == 3
     for row in rows:
@@ -81,43 +92,43 @@ def run_three_windows(folder: Path) -> tuple[list[dict[str, str]], str]:
     return rows, out
 
 
-def test_three_windows_at_thirty_times_speed_end_by_themselves_with_the_ledger_equal(folder):
-    """A run beside which the machine itself stood still is no measurement of coverage, and is made again."""
+def test_three_windows_at_thirty_times_speed_end_by_themselves_with_the_ledger_equal(folder, start):
+    """A run beside which the machine itself stood still is no measurement of coverage, and is made again.
+
+    Where it always does, what is missing must be no more than what the machine withheld.
+    """
     for _ in range(ATTEMPTS):
         with PauseWitness() as witness:
-            rows, out = run_three_windows(folder)
-        if witness.paused_s <= PAUSE_LIMIT_S:
+            rows, out = run_three_windows(start, folder, witness)
+        least = min(float(row[name]) for row in rows for name in ("spot_coverage", "book_coverage"))
+        if least >= COVERAGE or witness.withheld_s <= PAUSE_LIMIT_S:
             break
-    told = f"the machine paused {witness.paused_s:.2f} s; {rows}\n{out[-6000:]}"
-    assert min(float(row["spot_coverage"]) for row in rows) >= 0.95, told
-    assert min(float(row["book_coverage"]) for row in rows) >= 0.95, told
+    else:
+        least += witness.withheld_s / WINDOW_S
+    assert least >= COVERAGE, f"{witness.text()}; {rows}\n{out[-6000:]}"
 
 
-def test_a_demo_shows_orders_fills_and_a_settlement_within_a_minute(folder):
-    begun = time.monotonic()
-    process = start(folder, "venue.makers=slow", "venue.speed=20", "venue.seed=4", "run.markets=1")
-    out, err = process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 0, out[-3000:] + err
+def test_a_demo_shows_orders_fills_and_a_settlement_within_a_minute(folder, start):
+    with PauseWitness() as witness:
+        process = start(folder, "venue.makers=slow", "venue.speed=20", "venue.seed=4", "run.markets=1")
+        witness.follow(process.pid)
+        out, took_s = ended(process)
     for word in ("ORDER", "FILL", "SETTLED", "SUMMARY", "makers=slow", "0 differences"):
         assert word in out
-    assert time.monotonic() - begun < 60.0
+    assert took_s - witness.withheld_s < 60.0, f"{took_s:.1f} s; {witness.text()}"
+    assert broken_counts(folder / "logs") == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_cleanly_with_a_summary_and_takes_the_venue_along(folder, number):
+def test_a_signal_ends_it_cleanly_with_a_summary_and_takes_the_venue_along(folder, start, number):
     process = start(folder, "venue.makers=slow", "venue.speed=20", "venue.seed=4")
-    assert process.stdout is not None
-    lines: list[str] = []
-    for line in process.stdout:
-        lines.append(line)
-        if "ORDER" in line:
-            break
+    process.wait_for("ORDER", LIMIT_S)
     (venue,) = children_of(process.pid)
-    process.send_signal(number)
-    asked = time.monotonic()
-    out, err = process.communicate(timeout=30.0)
-    assert process.returncode == 0, out[-3000:] + err
-    assert time.monotonic() - asked < 10.0
+    with PauseWitness() as witness:
+        witness.follow(process.pid)
+        process.signal(number)
+        out, took_s = ended(process)
+    assert took_s - witness.withheld_s < 10.0, f"{took_s:.1f} s; {witness.text()}"
     assert "SUMMARY" in out
     assert "ORDERS MAY BE OPEN" not in out
     assert "0 differences" in out
@@ -126,16 +137,14 @@ def test_a_signal_ends_it_cleanly_with_a_summary_and_takes_the_venue_along(folde
     assert (verdict.is_ended, verdict.notes) == (True, ())
 
 
-def test_a_killed_daemon_takes_its_venue_with_it_and_leaves_a_log_that_replays_to_its_end(folder):
+def test_a_killed_daemon_takes_its_venue_with_it_and_leaves_a_log_that_replays_to_its_end(folder, start):
     process = start(folder, "venue.makers=slow", "venue.speed=20", "venue.seed=4")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "FILL" in line:
-            break
+    process.wait_for("FILL", LIMIT_S)
+    said = len(process.lines)
+    process.wait_for(r"\S", LIMIT_S, after=said + 1)  # the log, written behind the console, holds the fill by now
     (venue,) = children_of(process.pid)
-    process.kill()
-    process.communicate(timeout=30.0)
-    deadline = time.monotonic() + 10.0
+    process.close()
+    deadline = time.monotonic() + 60.0
     while Path(f"/proc/{venue}").exists() and time.monotonic() < deadline:
         os.sched_yield()
     assert not Path(f"/proc/{venue}").exists()
@@ -147,11 +156,11 @@ def test_a_killed_daemon_takes_its_venue_with_it_and_leaves_a_log_that_replays_t
     assert {CommandKind.CMD_PLACE, CommandKind.CMD_FILL} <= set(kinds)
 
 
-def test_real_orders_are_refused_in_one_line_before_anything_starts(tmp_path):
+def test_real_orders_are_refused_in_one_line_before_anything_starts(tmp_path, start):
     process = start(tmp_path, "venue=polymarket", "mode=live")
-    out, err = process.communicate(timeout=30.0)
-    assert process.returncode == 2
-    assert out == ""
-    assert len(err.strip().splitlines()) == 1
-    assert "mode=live" in err
+    assert process.end()[0] == 2
+    assert process.text() == ""
+    assert len(process.errors().splitlines()) == 1
+    assert "mode=live" in process.errors()
+    process.close()
     assert list(tmp_path.iterdir()) == []

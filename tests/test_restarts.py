@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 from runs import NS, QUIET, configure, run
+from signal_counts import broken_counts
 
 from polybot._fast.event import OrderStatus
 from polybot.harness import Restart
@@ -55,6 +56,7 @@ def test_killed_at_random_instants_all_books_agree_and_nothing_is_sent_twice(tmp
     assert len(records(result, CleanStop)) == 1
     state = fold(read_journal(next(path for path in (result.out_dir / "venue.state").iterdir() if path.is_dir())))
     assert (state.strays, state.markets) == (0, {})
+    assert broken_counts(result.out_dir) == []
 
 
 def test_a_killed_run_is_the_same_byte_for_byte_when_it_is_played_again(tmp_path):

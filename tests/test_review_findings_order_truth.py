@@ -224,7 +224,7 @@ def test_a_stop_does_not_wait_for_the_warm_start_of_hosts_that_do_not_answer():
                 _wait_stopped=stopping.wait,
             )
             asyncio.get_running_loop().call_soon(stopping.set)
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(60.0):
                 await Trader._warm_up(fake)
 
     asyncio.run(start())
@@ -235,7 +235,7 @@ def test_a_halt_by_the_operator_while_the_daemon_stops_is_kept_over_the_restart(
     saved = []
     store = SimpleNamespace(load=lambda: None, save=lambda state, before, *, reason, by: saved.append((state, by)))
     risk = make_risk()
-    keeper = LossKeeper(risk, store, notice=lambda *_: None)
+    keeper = LossKeeper(risk, store, notice=lambda *_, **__: None)
     keeper.freeze_manual()
     risk.halt()  # part of stopping
     keeper.note()
@@ -266,7 +266,7 @@ def test_a_comparison_begun_while_nobody_listened_does_not_open_entries():
             SimpleNamespace(now_ns=lambda: NS),
             close_entries=lambda _: None,
             problem=str,
-            notice=lambda *_: None,
+            notice=lambda *_, **__: None,
             spawn=lambda work: spawned.append(asyncio.create_task(work)),
             reconcile_s=30.0,
         )
@@ -366,7 +366,7 @@ def test_a_journal_whose_thread_breaks_takes_nothing_more(tmp_path):
 
     thread = journal.writer._thread
     assert journal.writer.run_beside(broken)
-    thread.join(10.0)
+    thread.join(60.0)
     assert not thread.is_alive()
     assert "no such kind of record" in journal.failed
     with pytest.raises(JournalError):
@@ -387,6 +387,6 @@ def test_a_ledger_that_breaks_in_an_unforeseen_way_says_so(tmp_path):
         journal.folder, tmp_path / "ledger.sqlite", durable_seq=durable, on_error=told.append, every_s=0.001
     )
     ledger.start()
-    assert ledger.stop(10.0)
+    assert ledger.stop(60.0)
     assert told == ["the ledger is behind: KeyError: 'seq'"]
     assert journal.close()

@@ -33,8 +33,8 @@ TEXTS = [
 ]
 # The guards: the only places that may catch everything, each to keep one failure from spreading.
 GUARDS = (
-    r"polybot/(daemon|harness|observer|runner|trader)\.py|polybot/feeds/(connection|fallback)\.py"
-    r"|polybot/gateway/clob\.py|polybot/replay/verify\.py|polybot/journal/(writer|ledger_thread)\.py|polybot/(telemetry|sim)/.*\.py"
+    r"polybot/(daemon|harness|observer|place|runner|trader)\.py|polybot/feeds/(connection|fallback)\.py"
+    r"|polybot/gateway/clob\.py|polybot/doctor/(rounds|site)\.py|polybot/replay/verify\.py|polybot/journal/(writer|ledger_thread)\.py|polybot/(telemetry|sim)/.*\.py"
     r"|polybot/_fast/engine\.pyx"
 )
 # These keep the tasks they make and end them themselves.

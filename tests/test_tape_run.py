@@ -199,13 +199,13 @@ def test_the_daemon_over_sockets_decodes_the_whole_tape_and_settles(
     shutil.copytree(taped[0].out_dir / "5m", tmp_path / "logs/5m")
     words = ["+interval=5m", f"venue.tape={shared_dir / TAPE}", "venue.speed=30", "run.markets=1", *PATIENT]
     done = subprocess.run(
-        # Three wall seconds until the world starts to move: connected by then, even on a busy machine.
-        [sys.executable, "-m", "polybot", *words, "venue.world.lifecycle.start_delay_s=3"],
+        # Ten wall seconds until the world starts to move: connected by then, even on a busy machine.
+        [sys.executable, "-m", "polybot", *words, "venue.world.lifecycle.start_delay_s=10"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(project_dir), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout[-3_000:] + done.stderr
     assert "\n0 differences\n" in done.stdout

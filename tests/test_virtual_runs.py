@@ -101,7 +101,7 @@ def test_the_same_seed_gives_the_same_bytes_under_another_hash_seed(tmp_path):
             cwd=Path(__file__).parent.parent,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=True,
         )
         outputs.add(done.stdout)

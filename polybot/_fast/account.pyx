@@ -73,6 +73,8 @@ cdef class Account:
         cdef Order o
         m.order_seq_next = seq
         o = self.open_order(m, s, dispatched_ns)
+        m.dispatched[s.strategy] -= 1
+        m.restored[s.strategy] += 1
         o.expires_ns = expires_ns
         m.order_seq_next = following if following > seq else seq + 1
         m.last_dispatch_ns[s.strategy] = last if last > dispatched_ns else dispatched_ns

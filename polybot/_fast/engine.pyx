@@ -24,7 +24,7 @@ from polybot._fast.flatten cimport Flattener
 from polybot._fast.order cimport Order
 from polybot._fast.records cimport emit, record_diagnostic, record_portfolio, record_signal
 from polybot._fast.risk cimport (
-    BOOK_CROSSED, DECONFLICTED, DISABLED, DISPATCHED, HOUSE_SIDE, MARKET_CLOSING, MARKET_NOT_OPEN, NO_BOOK, NO_PRICE,
+    BOOK_CROSSED, DECONFLICTED, DISPATCHED, HOUSE_SIDE, MARKET_CLOSING, MARKET_NOT_OPEN, NO_BOOK, NO_PRICE,
     NOT_WARM, OBSERVED, STALE_ORACLE, STRIKE_UNKNOWN, Risk,
 )
 from polybot._fast.state cimport DOWN_SLOT, MAX_STRATEGIES, UP_SLOT, MarketState, SpotState
@@ -59,8 +59,7 @@ cdef class Engine:
         self.end_guard_ns = <int64_t> (end_guard_s * NS)
         self.diagnostics_ns = <int64_t> (diagnostics_s * NS)
         self.house_confidence_min = house_confidence_min
-        self.oracle_lag_s = oracle_lag_s
-        self.tau_shift_s = tau_shift_s
+        self.oracle_lag_s, self.tau_shift_s = oracle_lag_s, tau_shift_s
         self.max_missing_s = max_missing_s
         self.mismatch_limit = mismatch_limit
         self.fresh_samples = fresh_samples
@@ -379,6 +378,7 @@ cdef class Engine:
         self.risk.roll(now_ns)
         for m in self.active:
             marked += m.marked()
+            m.pass_time(now_ns)
             if m.closed:
                 if m.open_orders:
                     self.account.cancel_resting(m, now_ns, True)
@@ -411,10 +411,8 @@ cdef class Engine:
         if m is None or not e.x > 0.0:
             self.account.strays += 1
             return 0
-        m.strike = e.x
-        m.strike_var = e.y
-        m.strike_source = <int> e.i
-        m.strike_stamp_ns = e.venue_ns
+        m.strike, m.strike_var = e.x, e.y
+        m.strike_source, m.strike_stamp_ns = <int> e.i, e.venue_ns
         return 0
 
     cdef int on_market_close(self, const Event* e) except -1:
@@ -500,17 +498,17 @@ cdef class Engine:
                         continue
                     strategy = <Strategy> self.strategy_of[k - 1]
                     if not strategy.enabled:
-                        m.denials[strategy.index][<int> DISABLED] += 1
+                        m.unasked[strategy.index] += 1
                     elif strategy.run(m, spot, signal):
-                        signal.check()
                         m.signals[strategy.index] += 1
+                        m.dropped[strategy.index] += 1       # until it is decided
+                        signal.check()
                         n += 1
                         signal = <Signal> self.signal_of[n % MAX_STRATEGIES]
             except Exception as error:
                 strategy.disable()
                 self.account.retire(strategy.index)
-                text = f"strategy {strategy.name} raised {type(error).__name__}: {error}; disabled"
-                self.account.alerts.append(text)
+                self.account.alerts.append(f"strategy {strategy.name} raised {type(error).__name__}: {error}; disabled")
         return n
 
     cdef int decide(self, MarketState m, int n, int64_t now_ns) except -1:
@@ -530,6 +528,7 @@ cdef class Engine:
                 self.dispatch(m, s, now_ns)
             else:
                 m.denials[s.strategy][s.reason] += 1
+                m.dropped[s.strategy] -= 1
                 record_signal(self.out, m, s, CMD_SIGNAL, 0, now_ns)
         return 0
 
@@ -562,6 +561,7 @@ cdef class Engine:
     cdef int dispatch(self, MarketState m, Signal s, int64_t now_ns) except -1:
         """Open the order, set the house when an active strategy is the first, and say so."""
         cdef Order o = self.account.open_order(m, s, now_ns)
+        m.dropped[s.strategy] -= 1
         if m.house < 0 and not self._passive(s) and s.confidence >= self.house_confidence_min:
             m.house, m.house_seq = s.outcome, o.seq
         record_signal(self.out, m, s, CMD_SIGNAL, o.seq, now_ns)

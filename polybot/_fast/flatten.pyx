@@ -68,6 +68,7 @@ cdef class Flattener:
                     return placed
                 self.risk._remember(m, s, now_ns)
                 o = self.account.open_order(m, s, now_ns)
+                m.signals[strategy] += 1
                 record_signal(self.out, m, s, CMD_SIGNAL, o.seq, now_ns)
                 record_signal(self.out, m, s, CMD_PLACE, o.seq, now_ns)
                 offered += s.shares

@@ -34,6 +34,16 @@ ctypedef struct Gate:
     int compare
     int result
 
+ctypedef struct Miss:            # of all evaluations that made no signal the one that came closest
+    double value                 # of the gate that ended it
+    double threshold
+    double shortfall             # of value against threshold, in units of `scale`; above 0, infinity for no number
+    double scale
+    int64_t at_ns
+    int compare
+    int gate                     # -1: nothing noted yet
+    int passed                   # gates passed before it
+
 ctypedef struct Quote:
     int ticks                # ask, in the outcome's ticks; -1: none
     int64_t stamp_ns         # venue's stamp of the message that set it, 0: not told
@@ -119,9 +129,14 @@ cdef class MarketState:
     cdef readonly int64_t strat_fees_usd[MAX_STRATEGIES]
     cdef int64_t strat_unsold_usd[MAX_STRATEGIES]    # proceeds of sales that may still fail: no room before CONFIRMED
     cdef readonly int64_t signals[MAX_STRATEGIES]
+    # signals == dispatched + dropped + the sum of denials, at every instant
     cdef readonly int64_t dispatched[MAX_STRATEGIES]
+    cdef readonly int64_t dropped[MAX_STRATEGIES]    # proposed and not decided: no order could be made of them
+    cdef readonly int64_t restored[MAX_STRATEGIES]   # orders of an earlier process: no signals of this one
+    cdef readonly int64_t unasked[MAX_STRATEGIES]    # evaluations that passed a disabled strategy by
     cdef int64_t denials[MAX_STRATEGIES][64]
     cdef Gate gates[MAX_STRATEGIES][MAX_GATES]
+    cdef Miss nearest[MAX_STRATEGIES]
     cdef list open_orders                # orders that may still fill, in order of dispatch
     cdef readonly int block_reason       # Denial of the last gate no strategy may skip, 0: none
     cdef readonly bint settled
@@ -137,6 +152,8 @@ cdef class MarketState:
     cdef int64_t off_tick_seen
     cdef int64_t order_seq_next
     cdef int64_t blocked[64]             # evaluations that no strategy was asked, by Denial
+    cdef int64_t reason_ns[64]           # how long the window stood at each block_reason, 0: strategies were asked
+    cdef int64_t passed_ns               # up to when that is added up, 0: nothing yet
 
     cdef bint reprice(self, SpotState spot, int64_t now_ns) noexcept
     cdef double fair_at_spot(self, double exchange_spot, double beta, int outcome) noexcept
@@ -152,3 +169,4 @@ cdef class MarketState:
     cdef Py_ssize_t take_book(self, const Event* ev, Py_ssize_t n) noexcept
     cdef bint contradicts(self, int mismatch_limit) noexcept
     cdef int64_t marked(self) noexcept
+    cdef void pass_time(self, int64_t now_ns) noexcept

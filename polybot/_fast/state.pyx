@@ -171,6 +171,7 @@ cdef class MarketState:
                 self.gates[s][g].value = self.gates[s][g].threshold = NAN
                 self.gates[s][g].compare = GATE_FLAG
                 self.gates[s][g].result = GATE_NOT_REACHED
+            self.nearest[s].gate = -1
 
     cdef double q(self, int outcome) noexcept:
         """Model probability of the outcome under the current pricing context, shrunk to the market's mid."""
@@ -345,6 +346,13 @@ cdef class MarketState:
         return (<int64_t> (self.shares[UP_SLOT] * up + self.shares[DOWN_SLOT] * (1.0 - up))
                 - self.cost_usd[UP_SLOT] - self.cost_usd[DOWN_SLOT])
 
+    cdef void pass_time(self, int64_t now_ns) noexcept:
+        """Add the time since the last call, as far as it lies in the window, to the reason of the last look."""
+        cdef int64_t since = max(self.passed_ns, self.start_ns), until = min(now_ns, self.end_ns)
+        if self.passed_ns and until > since:
+            self.reason_ns[self.block_reason] += until - since
+        self.passed_ns = max(self.passed_ns, now_ns)
+
     # What Python strategies and tests may look at.
     @property
     def priced(self) -> bool:
@@ -418,14 +426,37 @@ cdef class MarketState:
         return [(self.gates[strategy][g].value, self.gates[strategy][g].threshold, self.gates[strategy][g].compare,
                  self.gates[strategy][g].result) for g in range(MAX_GATES)]
 
+    def nearest_miss(self, int strategy) -> tuple | None:
+        """The evaluation that came closest to a signal without being one; None while there was none.
+
+        (gate that ended it, value, threshold, GateCompare, gates passed before it, seconds left then).  Most gates
+        passed comes first, then the smallest shortfall |value - threshold| / |threshold| (in plain units where the
+        threshold is 0), then the earlier one.  Signals, denied ones too, are no misses.
+        """
+        if not 0 <= strategy < MAX_STRATEGIES:
+            raise IndexError(f"no strategy {strategy}")
+        cdef Miss* miss = &self.nearest[strategy]
+        if miss.gate < 0:
+            return None
+        return miss.gate, miss.value, miss.threshold, miss.compare, miss.passed, (self.end_ns - miss.at_ns) * 1e-9
+
     def stats(self) -> dict:
-        """Counters of this market: signals and denials per strategy index."""
+        """Counters of this market, most of them lists by strategy index; per strategy and at every instant
+        signals == dispatched + dropped + sum(denials).
+
+        `restored` orders came from an earlier process, `unasked` evaluations passed a disabled strategy by; `blocked`
+        counts evaluations and `reason_ns` time in the window by Denial (0: strategies were asked).
+        """
         cdef int s, d
         return {
             "signals": [self.signals[s] for s in range(MAX_STRATEGIES)],
             "dispatched": [self.dispatched[s] for s in range(MAX_STRATEGIES)],
+            "dropped": [self.dropped[s] for s in range(MAX_STRATEGIES)],
             "denials": [{d: self.denials[s][d] for d in range(64) if self.denials[s][d]} for s in range(MAX_STRATEGIES)],
+            "restored": [self.restored[s] for s in range(MAX_STRATEGIES)],
+            "unasked": [self.unasked[s] for s in range(MAX_STRATEGIES)],
             "blocked": {d: self.blocked[d] for d in range(64) if self.blocked[d]},
+            "reason_ns": {d: self.reason_ns[d] for d in range(64) if self.reason_ns[d]},
             "off_tick": self.book.off_tick, "fees_usd": self.fees_usd,
             "cost_usd": self.cost_usd[0] + self.cost_usd[1],
         }

@@ -8,14 +8,14 @@ gate that fails ends the evaluation; when all pass, the strategy fills the Signa
 Subclass in Cython (override ``cpdef int evaluate``) or in plain Python (override ``evaluate``); both run
 unchanged in live, paper, backtest and replay.  Must not keep state between calls that a replay could not rebuild.
 """
-from libc.math cimport NAN, fmax, fmin, sqrt
+from libc.math cimport INFINITY, NAN, fabs, fmax, fmin, sqrt
 from libc.stdint cimport int64_t
 
 from polybot._fast.event cimport BUY, FAK, FOK, GTC
 from polybot._fast.pricing cimport half_kelly
 from polybot._fast.state cimport (
     GATE_AT_LEAST, GATE_AT_MOST, GATE_BLOCKED, GATE_FLAG, GATE_NOT_REACHED, GATE_PASSED, MAX_GATES, MAX_STRATEGIES,
-    Gate, MarketState, SpotState,
+    Gate, MarketState, Miss, SpotState,
 )
 
 cdef double MICRO = 1e-6
@@ -39,8 +39,44 @@ cdef double kelly_room(double q, double cost, double shares, double spent, doubl
     return fmax(0.0, fmin(root, most))
 
 
-cdef inline void _note(Gate* gate, double value, double threshold, int compare, int result) noexcept:
-    gate.value, gate.threshold, gate.compare, gate.result = value, threshold, compare, result
+cdef inline bint _answer(Strategy self, int number, double value, double threshold, int compare, bint ok) noexcept:
+    """Record what a gate saw and said; the one that fails last ends the evaluation."""
+    cdef Gate* gate = &self._gates[number]
+    gate.value, gate.threshold, gate.compare, gate.result = value, threshold, compare, GATE_PASSED if ok else GATE_BLOCKED
+    if not ok:
+        self._stopped_by = number
+    return ok
+
+
+cdef inline double _shortfall(const Gate* gate, double* scale) noexcept:
+    """How far the value of a blocked gate lies from its threshold, above 0; relative to `scale`, |threshold|.
+
+    Of a threshold 0 there is no part: the scale is 1, as for yes/no.  Infinite where either is no number.
+    """
+    cdef double short = gate.threshold - gate.value if gate.compare != GATE_AT_MOST else gate.value - gate.threshold
+    scale[0] = fabs(gate.threshold) if gate.threshold != 0.0 else 1.0
+    if short < INFINITY:
+        return short
+    scale[0] = 1.0
+    return INFINITY
+
+
+cdef inline void _note_miss(MarketState market, int strategy, int g) noexcept:
+    """Gate g ended an evaluation: keep it if none of the window came closer to a signal (MarketState.nearest_miss)."""
+    cdef Gate* gates = market.gates[strategy]
+    cdef Miss* best = &market.nearest[strategy]
+    cdef double short, scale
+    cdef int before
+    if g < best.gate or g < 0 or gates[g].result != GATE_BLOCKED:
+        return
+    short = _shortfall(&gates[g], &scale)
+    if g == best.gate and not short * best.scale < best.shortfall * scale:
+        return
+    best.gate, best.compare, best.at_ns = g, gates[g].compare, market.now_ns
+    best.value, best.threshold, best.shortfall, best.scale = gates[g].value, gates[g].threshold, short, scale
+    best.passed = 0
+    for before in range(g):
+        best.passed += gates[before].result == GATE_PASSED
 
 
 cdef class Signal:
@@ -106,7 +142,7 @@ cdef class Strategy:
         if len(gate_names) > MAX_GATES:
             raise ValueError(f"{name}: at most {MAX_GATES} gates, got {len(gate_names)}")
         self.name = name
-        self.gate_names = gate_names
+        self.gate_names, self._gate_count = gate_names, len(gate_names)
         self.triggers = triggers
         self.passive = passive
         self.enabled = enabled
@@ -144,7 +180,8 @@ cdef class Strategy:
         """Called by the engine: forget the last gates, then evaluate."""
         cdef int g, fired
         self._gates = market.gates[self.index]
-        for g in range(MAX_GATES):
+        self._stopped_by = -1
+        for g in range(self._gate_count):
             self._gates[g].result = GATE_NOT_REACHED
         signal.clear()
         signal.strategy = self.index
@@ -154,6 +191,8 @@ cdef class Strategy:
             self._gates = NULL
         if fired != 0 and fired != 1:
             raise ValueError(f"evaluate returned {fired}, not 0 or 1")
+        if not fired:
+            _note_miss(market, self.index, self._stopped_by)
         return fired
 
     cdef int require_gate(self, int number) except -1:
@@ -169,23 +208,20 @@ cdef class Strategy:
         cdef bint ok = value >= threshold
         if self._gates == NULL:                 # asked outside run(): nothing to record in, and no answer
             return False
-        _note(&self._gates[number], value, threshold, GATE_AT_LEAST, GATE_PASSED if ok else GATE_BLOCKED)
-        return ok
+        return _answer(self, number, value, threshold, GATE_AT_LEAST, ok)
 
     cdef bint gate_most(self, int number, double value, double threshold) noexcept:
         """Record and test value <= threshold; NaN blocks."""
         cdef bint ok = value <= threshold
         if self._gates == NULL:                 # asked outside run(): nothing to record in, and no answer
             return False
-        _note(&self._gates[number], value, threshold, GATE_AT_MOST, GATE_PASSED if ok else GATE_BLOCKED)
-        return ok
+        return _answer(self, number, value, threshold, GATE_AT_MOST, ok)
 
     cdef bint gate_flag(self, int number, bint ok) noexcept:
         """Record a yes/no gate."""
         if self._gates == NULL:
             return False
-        _note(&self._gates[number], 1.0 if ok else 0.0, 1.0, GATE_FLAG, GATE_PASSED if ok else GATE_BLOCKED)
-        return ok
+        return _answer(self, number, 1.0 if ok else 0.0, 1.0, GATE_FLAG, ok)
 
     def check_least(self, int number, double value, double threshold) -> bool:
         """Gate `number` for Python strategies: value >= threshold."""

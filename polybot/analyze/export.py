@@ -53,7 +53,7 @@ def write_parquet(path: Path, frame: Frame) -> None:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise ConfigError("Parquet needs pyarrow: pip install 'polybot[parquet]'") from None
+        raise ConfigError("Parquet needs pyarrow: make extras") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     table = pyarrow.table({name: pyarrow.array(frame.column(name)) for name in frame.names})

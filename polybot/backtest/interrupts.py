@@ -18,11 +18,14 @@ __all__ = ["interruptible"]
 def interruptible() -> Iterator[int]:
     """While it lasts SIGINT and SIGTERM only make a pipe readable: nothing is torn in the middle of a step.
 
-    Outside the main thread, where Python takes no signal, the pipe stays silent.
+    Outside the main thread, where Python takes no signal, the pipe stays silent.  Raises KeyboardInterrupt at its end
+    for a signal that came after the last look at the pipe: it must not be lost between two batches.
     """
     readable, writable = os.pipe()
+    told: list[int] = []
 
     def on_signal(number: int, frame: FrameType | None) -> None:
+        told.append(number)
         os.write(writable, b"!")
 
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
@@ -34,3 +37,5 @@ def interruptible() -> Iterator[int]:
             signal.signal(number, handler)
         os.close(readable)
         os.close(writable)
+    if told:
+        raise KeyboardInterrupt

@@ -56,7 +56,7 @@ def _connect(address: str) -> Any:
     try:
         import ray
     except ImportError:
-        raise ConfigError("executor=ray needs ray: pip install 'polybot[sweep]'") from None
+        raise ConfigError("executor=ray needs ray: make extras") from None
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:

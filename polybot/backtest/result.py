@@ -164,7 +164,7 @@ class Result:
         try:
             pandas = importlib.import_module("pandas")
         except ImportError:
-            raise TapeError("this needs pandas: pip install 'polybot[notebook]'") from None
+            raise TapeError("this needs pandas: make extras") from None
         return pandas.DataFrame({column: self.table(name)[column] for column in TABLES[name].names or ()})
 
 

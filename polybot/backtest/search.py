@@ -131,6 +131,6 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError:
-        raise ConfigError("sweep.search=optuna needs optuna: pip install 'polybot[sweep]'") from None
+        raise ConfigError("sweep.search=optuna needs optuna: make extras") from None
     optuna.logging.set_verbosity(logging.WARNING)
     return optuna

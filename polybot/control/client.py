@@ -10,6 +10,7 @@ import json
 import socket
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from polybot.clock import wall_clock
 from polybot.config import Config
 from polybot.config_control import ControlConfig
 from polybot.control.address import control_folder, kill_file, sockets
+from polybot.control.past_windows import find_window
 from polybot.control.status_text import status_lines
+from polybot.control.why_text import past_lines, why_lines
 from polybot.control.wire import encode
 from polybot.errors import NoDaemon
 
@@ -35,6 +38,8 @@ Answer = dict[str, Any]
 def run(config: Config, verb: str) -> int:
     """Carry out one control command; returns the exit code, raises NoDaemon."""
     settings = config.control
+    if verb == "status" and settings.market:
+        return _window(config)
     line = _find(Path(config.run.state_dir), settings)
     try:
         return _status(line, settings) if verb == "status" else _act(line, verb, settings)
@@ -48,10 +53,45 @@ def _status(line: "_Line", settings: ControlConfig) -> int:
         _complain(facts.get("error", "refused"))
         return EXIT_FAILED
     if settings.json:
-        _print(json.dumps({key: value for key, value in facts.items() if key != "ok"}))
+        shown = {"why": facts["why"]} if settings.why else facts
+        _print(json.dumps({key: value for key, value in shown.items() if key != "ok"}))
     else:
-        _print("\n".join(status_lines(facts)))
+        _print("\n".join(why_lines(facts["why"]) if settings.why else status_lines(facts)))
     return EXIT_OK
+
+
+def _window(config: Config) -> int:
+    """Why one window was not traded: a live one from its daemon, else from its market.json, whoever runs."""
+    beginning, out_dir = config.control.market, Path(config.telemetry.out_dir)
+    live = [one for one in _live_windows(config) if one["slug"].startswith(beginning)]
+    if live:
+        _print(json.dumps({"why": live}) if config.control.json else "\n".join(why_lines(live)))
+        return EXIT_OK
+    try:
+        past = find_window(out_dir, beginning)
+    except (OSError, ValueError) as error:
+        _complain(f"control.market={beginning}: its file cannot be read: {error}")
+        return EXIT_FAILED
+    if past is None:
+        _complain(f"control.market={beginning}: no window that is live begins so, and none in {out_dir}")
+        return EXIT_FAILED
+    _print(json.dumps(asdict(past)) if config.control.json else "\n".join(past_lines(past)))
+    return EXIT_OK
+
+
+def _live_windows(config: Config) -> list[Any]:
+    """Live windows of the daemon that is meant; none when nobody answers: the files are asked then."""
+    try:
+        line = _find(Path(config.run.state_dir), config.control)
+    except NoDaemon:
+        return []
+    try:
+        facts = line.ask("status")
+    except NoDaemon:
+        return []
+    finally:
+        line.close()
+    return list(facts.get("why", ()))
 
 
 def _act(line: "_Line", verb: str, settings: ControlConfig) -> int:

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polybot._fast.event import EventKind, OperatorCode
+from polybot.control.health import HealthMonitor
 from polybot.control.status import describe
+from polybot.control.watching import Watched
+from polybot.telemetry.recent import RecentEvents
 
 if TYPE_CHECKING:
     from polybot.trader import Trader
@@ -36,15 +39,21 @@ class Operator:
         identity: Mapping[str, Any],
         kill_file: Path | None = None,
         kept_halts: Halts | None = None,
+        recent: RecentEvents | None = None,
     ) -> None:
-        """`identity` opens every status (account, session, process); `kept_halts` tells the journal's words."""
+        """`identity` opens every status (account, session, process); `kept_halts` tells the journal's words.
+
+        `recent` is what telemetry tells those who watch; None: they see no events.
+        """
         self.is_ready = False
         self.kill_problem = ""
+        self.health = HealthMonitor(trader, trader.config.service, is_ready=lambda: self.is_ready)
         self._trader = trader
         self._identity = dict(identity)
         self._kill_file = kill_file
         self._kept_halts = kept_halts
         self._manual: tuple[str, str] | None = None
+        self._watched = Watched(trader, RecentEvents(1, scrub=str) if recent is None else recent)
 
     # -- acts -------------------------------------------------------------------------------------------------
 
@@ -61,7 +70,7 @@ class Operator:
         self._trader.losses.explain(reason or "resumed", by)
         self._trader.tell(EventKind.EV_OPERATOR, i=OperatorCode.OP_RESUME)
         self._trader.losses.note()
-        self._say(f"resumed by {by}", reason)
+        self._say("resume", f"resumed by {by}", by=by, reason=reason)
         left = [halt["kind"] for halt in self.halts()]
         return f"resumed; still halted: {', '.join(left)}" if left else "resumed"
 
@@ -89,15 +98,16 @@ class Operator:
         self._trader.tell(EventKind.EV_OPERATOR, i=code)
         self._trader.losses.note()
         word = {OperatorCode.OP_FLATTEN: "flatten"}.get(code, "halt")
-        self._say(f"{word} by {by}", reason)
+        self._say(word, f"{word} by {by}", by=by, reason=reason)
 
     def _not_kept(self) -> str:
         """What to add when the halt holds now and a restart would not know of it."""
         problem = self._trader.losses.problem
         return f". BUT A RESTART WILL NOT KNOW: {problem}" if problem else ""
 
-    def _say(self, what: str, reason: str) -> None:
-        self._trader.notice("WARNING", f"operator: {what}: {reason or 'no reason given'}")
+    def _say(self, verb: str, what: str, *, by: str, reason: str) -> None:
+        data = {"verb": verb, "by": by, "reason": reason}
+        self._trader.notice("WARNING", f"operator: {what}: {reason or 'no reason given'}", data=data)
 
     # -- looks ------------------------------------------------------------------------------------------------
 
@@ -136,6 +146,14 @@ class Operator:
     def status(self) -> dict[str, Any]:
         """How it stands: plain values, money in micro-USD, sizes in micro-shares, ages in venue seconds."""
         return {**self._identity, "ready": self.is_ready, "halts": self.halts(), **describe(self._trader)}
+
+    def watch(self, since: int | None) -> dict[str, Any]:
+        """All of `status`, every window in detail, figures, and the events from `since` on (None: later ones)."""
+        return {**self.status(), "health": self.health.describe(), **self._watched.describe(since)}
+
+    def unseen(self, since: int) -> dict[str, Any]:
+        """The events from `since` on, for a last word: the newest that fit."""
+        return self._watched.last(since)
 
 
 def _first_line(path: Path) -> str:

@@ -45,6 +45,8 @@ class Acts(Protocol):
     def kill(self, by: str, reason: str) -> str: ...
     def hello(self) -> dict[str, Any]: ...
     def status(self) -> dict[str, Any]: ...
+    def watch(self, since: int | None) -> dict[str, Any]: ...
+    def unseen(self, since: int) -> dict[str, Any]: ...
 
 
 class ControlServer:
@@ -88,6 +90,11 @@ class ControlServer:
             with suppress(OSError):  # not empty: somebody else's
                 folder.rmdir()
 
+    @property
+    def is_heard(self) -> bool:
+        """After close: nobody is still reading the last word."""
+        return not self._clients
+
     # -- what a client brings -----------------------------------------------------------------------------------
 
     def admit(self, client: "_Client", uid: int) -> bool:
@@ -102,7 +109,7 @@ class ControlServer:
         """A client is gone."""
         self._clients.pop(client, None)
 
-    def answer(self, line: bytes, uid: int) -> bytes:
+    def answer(self, line: bytes, client: "_Client") -> bytes:
         """Carry out one request."""
         self.counters["requests"] += 1
         if self._bucket.take_or_wait(self._mono_ns()):
@@ -111,9 +118,17 @@ class ControlServer:
             request = parse_request(line)
         except DecodeError as error:
             return self._refuse(str(error))
+        if request.verb == "watch":
+            facts = self._operator.watch(request.since)
+            client.cursor = facts["events_next"]
+            return encode({"ok": True, **facts, "control": self.counters})
         if request.verb not in ("hello", "status") and not self._operator.is_ready:
             return encode({"ok": False, "starting": True, "error": "the daemon is starting: ask again in a moment"})
-        return encode({"ok": True, **self._carry_out(request, uid)})
+        return encode({"ok": True, **self._carry_out(request, client.uid)})
+
+    def last_word(self, word: dict[str, Any], client: "_Client") -> bytes:
+        """The daemon's last word to one client; who watched hears what happened since it looked."""
+        return encode(word if client.cursor is None else {**word, **self._operator.unseen(client.cursor)})
 
     def refuse_long(self) -> bytes:
         """The answer to a request without an end."""
@@ -143,10 +158,11 @@ class _Client(asyncio.Protocol):
     """One connection."""
 
     def __init__(self, server: ControlServer) -> None:
+        self.uid = -1
+        self.cursor: int | None = None  # the first event it has not seen, once it watches
         self._server = server
         self._transport: asyncio.Transport | None = None
         self._unread = b""
-        self._uid = -1
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -154,8 +170,8 @@ class _Client(asyncio.Protocol):
         peer = transport.get_extra_info("socket").getsockopt(
             socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size
         )
-        self._uid = PEER_CREDENTIALS.unpack(peer)[1]
-        if not self._server.admit(self, self._uid):
+        self.uid = PEER_CREDENTIALS.unpack(peer)[1]
+        if not self._server.admit(self, self.uid):
             transport.abort()
             return
         self._transport = transport
@@ -174,7 +190,7 @@ class _Client(asyncio.Protocol):
             if len(line) > self._server.settings.request_bytes:
                 self._unread = line
                 break
-            self._write(self._server.answer(line, self._uid))
+            self._write(self._server.answer(line, self))
         else:
             if b"\n" in self._unread:  # a flood, each line of which would cost the loop a moment
                 self._unread = b""
@@ -198,7 +214,7 @@ class _Client(asyncio.Protocol):
         """The daemon ends."""
         if self._transport is not None:
             if word is not None:
-                self._transport.write(encode(word))
+                self._transport.write(self._server.last_word(word, self))
             self._transport.close()
 
     def _write(self, answer: bytes) -> None:

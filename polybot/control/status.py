@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from polybot._fast.event import OrderStatus, OrderType
 from polybot._fast.risk import Denial
-from polybot._fast.state import GateCompare, GateResult, MarketState
+from polybot._fast.state import MarketState
+from polybot.control.why import describe_strategy, seconds_by_reason
 
 if TYPE_CHECKING:
-    from polybot._fast.strategy import Strategy
     from polybot.trader import Trader
 
 __all__ = ["describe"]
@@ -116,7 +116,7 @@ def _live(trader: "Trader", now_ns: int) -> list[MarketState]:
 
 
 def _why(trader: "Trader", now_ns: int) -> Iterator[dict[str, Any]]:
-    """Per live window: what blocks it, and of each strategy its counts and the gate it failed last."""
+    """Per live window: what blocks it and for how long, and of each strategy its counts and misses."""
     for market in _live(trader, now_ns):
         stats = market.stats()
         yield {
@@ -128,30 +128,9 @@ def _why(trader: "Trader", now_ns: int) -> Iterator[dict[str, Any]]:
             "bid_ticks": market.best_bid(0),
             "ask_ticks": market.best_ask(0),
             "blocked": _denial(market.block_reason) if market.block_reason else "",
-            "strategies": [_strategy(market, stats, one) for one in trader.engine.strategies],
+            "seconds": seconds_by_reason(stats),
+            "strategies": [describe_strategy(market, stats, one) for one in trader.engine.strategies],
         }
-
-
-def _strategy(market: MarketState, stats: dict[str, Any], strategy: "Strategy") -> dict[str, Any]:
-    index = strategy.index
-    return {
-        "name": strategy.name,
-        "enabled": strategy.enabled,
-        "signals": stats["signals"][index],
-        "orders": stats["dispatched"][index],
-        "denied": {_denial(code): count for code, count in stats["denials"][index].items()},
-        "miss": _miss(market, strategy) if strategy.enabled else None,
-    }
-
-
-def _miss(market: MarketState, strategy: "Strategy") -> dict[str, Any] | None:
-    """The gate that stopped the strategy at its last look; None when none did."""
-    words = {GateCompare.GATE_AT_LEAST: "at least", GateCompare.GATE_AT_MOST: "at most", GateCompare.GATE_FLAG: "yes"}
-    rows = market.gate_rows(strategy.index)
-    for gate, (value, threshold, compare, result) in zip(strategy.gate_names, rows, strict=False):
-        if result == GateResult.GATE_BLOCKED:
-            return {"gate": gate, "value": value, "wanted": words[GateCompare(compare)], "threshold": threshold}
-    return None
 
 
 def _denial(code: int) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from polybot.control.why_text import miss_text
+
 __all__ = ["status_lines"]
 
 MICRO = 1_000_000
@@ -106,20 +108,12 @@ def _why(windows: Sequence[Facts]) -> Iterator[str]:
         yield f"why not   {window['slug']}  {window['left_s']:.0f} s left{blocked}"
         for one in window["strategies"]:
             denied = ", ".join(f"{name} {count}" for name, count in one["denied"].items())
-            state = "disabled" if not one["enabled"] else _miss(one["miss"])
+            blocked = f"last blocked by {miss_text(one['miss'])}" if one["miss"] else ""
+            state = "disabled" if not one["enabled"] else blocked
             yield (
                 f"    {one['name']:<18} signals {one['signals']}  orders {one['orders']}"
                 f"{f'  denied: {denied}' if denied else ''}  {state}"
             )
-
-
-def _miss(miss: Facts | None) -> str:
-    if miss is None:
-        return ""
-    if miss["wanted"] == "yes":
-        return f"last blocked by {miss['gate']}"
-    value = "unknown" if miss["value"] is None else f"{miss['value']:.4g}"
-    return f"last blocked by {miss['gate']}: {value}, wanted {miss['wanted']} {miss['threshold']:.4g}"
 
 
 def _usd(micro: int) -> str:

@@ -24,7 +24,7 @@ def open_keystore(text: str, password: str) -> bytes:
     except ImportError:
         raise ConfigError(
             "the private key is an encrypted keystore: install the extra that reads it, "
-            "pip install 'polybot[keystore]'"
+            "make extras"
         ) from None
     try:
         stored = json.loads(text)

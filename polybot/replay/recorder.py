@@ -213,7 +213,8 @@ class InputsRecorder:
                 self._swept_part = self._parts
                 self._sweep()
         except OSError as error:
-            self._news.append(("WARNING", f"inputs log: {error.strerror or error}"))
+            if self._root.is_dir():  # else somebody removed everything; what comes next says so
+                self._news.append(("WARNING", f"inputs log: {error.strerror or error}"))
 
     def _open_next(self) -> None:
         """Make the next part ahead; while the disk refuses the log goes on in the old one, and that is said once."""

@@ -34,7 +34,7 @@ def run_step(config: Config) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("rich", "textual"):
             raise
-        raise ConfigError("replay --step needs a library that is not installed: pip install 'polybot[step]'") from error
+        raise ConfigError("replay --step needs a library that is not installed: make extras") from error
     choices = find_choices(config)
     if not sys.stdout.isatty():
         raise ConfigError("replay --step needs a terminal")

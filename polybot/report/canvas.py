@@ -35,7 +35,7 @@ COLORS: Mapping[str, tuple[str, str]] = {
     "gray": ("#87919b", "#7d8792"),
 }
 FONT = "DejaVu Sans"
-INSTALL = "pip install 'polybot[report]'"
+INSTALL = "make extras"
 # Stand-ins that no real colour has; replaced by var(--name) in the SVG text.
 _STAND_INS = {name: f"#fe01{index:02x}" for index, name in enumerate(COLORS)}
 _BY_STAND_IN = {value: name for name, value in _STAND_INS.items()}

@@ -30,7 +30,7 @@ from polybot.errors import ConfigError, VenueError, VenueUnavailable
 from polybot.sim.opening import new_session_id, opening
 from polybot.transport import HttpClient
 
-__all__ = ["LINE_BYTES", "SimInfo", "SimProcess", "fetch_info"]
+__all__ = ["LINE_BYTES", "SimInfo", "SimProcess", "child_environment", "fetch_info"]
 
 NS = 1_000_000_000
 READY_S = 60.0  # wall: the child must be ready by then
@@ -119,7 +119,7 @@ class SimProcess:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env=_child_environment(),
+                env=child_environment(),
                 start_new_session=True,
                 limit=LINE_BYTES,
             )
@@ -167,7 +167,7 @@ async def fetch_info(http: HttpClient, sim_url: str, *, account: str = "main", a
         raise VenueError(f"{sim_url} is no embedded venue: {error!r}") from error
 
 
-def _child_environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """What Python needs to find polybot again, and nothing else: no secret of the parent's."""
     kept = {
         name: value

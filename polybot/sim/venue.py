@@ -4,7 +4,7 @@ Owns the composition of world and exchange, and the map from service names to th
 
     clob      REST; /ws/market and /ws/user        gamma     REST
     spot      REST /api/v3; /ws and /stream        rtds      websocket
-    polybolt  websocket                            geoblock  REST        sim  REST: /info
+    polybolt  websocket                            geoblock  REST        sim  REST: /info, /plant
 
 Whoever drives it (sim.server with sockets, sim.memory without) calls `advance(now_ns)` when
 `next_ns()` has come, and hands requests and messages in at their own time.  Venue time may be before
@@ -34,6 +34,7 @@ from polybot.sim.lifecycle import Lifecycle
 from polybot.sim.makers import MakerDesk
 from polybot.sim.oracle import Oracle
 from polybot.sim.path import NS
+from polybot.sim.planted import Planted, planted_from
 from polybot.sim.rate_limits import RateLimits
 from polybot.sim.rtds import OracleWire
 from polybot.sim.scheduler import Scheduler
@@ -142,6 +143,7 @@ class Venue:
 
     def _open_wire(self, setup: VenueSetup, faults: FaultPlan | None) -> None:
         """Everything a client can talk to."""
+        self.planted: Planted | None = None
         self.faults = faults or plan_of(setup.venue, self.exchange, setup.epoch_ns)
         self.limits = RateLimits(self.ledger)
         self.exchange.settle_by(self.faults)
@@ -182,7 +184,23 @@ class Venue:
         now_ns: int,
     ) -> HttpResponse | Withheld:
         """Answer one request, unless a fault withholds it; `query` is the part after "?", still encoded."""
-        now_ns = max(now_ns, self.scheduler.now_ns)
+        if (service, method, path) == ("sim", "POST", "/plant"):
+            return self._plant(body)
+        answer = self._http(service, method, path, query, headers, body, max(now_ns, self.scheduler.now_ns))
+        if self.planted is None or isinstance(answer, Withheld):
+            return answer
+        return self.planted.changed(service, path, dict(parse_qsl(query)), answer)
+
+    def _http(  # noqa: PLR0917 -- a request is these seven
+        self,
+        service: str,
+        method: str,
+        path: str,
+        query: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        now_ns: int,
+    ) -> HttpResponse | Withheld:
         if service == "clob":
             return self._clob.handle(method, path, dict(parse_qsl(query)), headers, body, now_ns)
         self.scheduler.advance(now_ns)
@@ -202,6 +220,15 @@ class Venue:
                 return self._describe_own(asked["address"])
             return HttpResponse(200, JSON, orjson.dumps(self.describe(asked.get("account", ACCOUNT))))
         return HttpResponse(404, JSON, b'{"error":"not found"}')
+
+    def _plant(self, body: bytes) -> HttpResponse:
+        """Make something wrong, or right again."""
+        try:
+            planted = planted_from(body)
+        except ValueError as error:
+            return HttpResponse(400, JSON, orjson.dumps({"error": str(error)}))
+        self.planted = None if planted == Planted() else planted
+        return HttpResponse(200, JSON, b"{}")
 
     def describe(self, account: str = ACCOUNT) -> dict[str, Any]:
         """What another process must know to join: session, clock, account, what is simulated."""
@@ -240,6 +267,15 @@ class Venue:
         """A websocket was connected; None when there is no such endpoint (answer 404)."""
         now_ns = max(now_ns, self.scheduler.now_ns)
         self.scheduler.advance(now_ns)
+        path = path_qs.partition("?")[0]
+
+        def said(text: str) -> None:
+            if self.planted is None or not self.planted.is_mute(service, path, text):
+                send(text)
+
+        return self._session(service, path_qs, said, now_ns)
+
+    def _session(self, service: str, path_qs: str, send: SendText, now_ns: int) -> Session | None:
         path = path_qs.partition("?")[0]
         if service == "clob" and path == "/ws/market":
             return self._market_channel.open(send, now_ns)

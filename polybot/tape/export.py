@@ -50,7 +50,7 @@ def to_pandas(tape: "Tape", what: str) -> Any:
 
 def to_parquet(tape: "Tape", folder: Path) -> list[Path]:
     """Write every view that has rows as `<view>.parquet`; raises TapeError when pyarrow is not installed."""
-    how = "pip install 'polybot[parquet]'"
+    how = "make extras"
     pyarrow, parquet = _optional("pyarrow", how), _optional("pyarrow.parquet", how)
     folder.mkdir(parents=True, exist_ok=True)
     made = []

@@ -11,7 +11,9 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from polybot.telemetry.inbox import Second
 from polybot.telemetry.records import (
+    NS_PER_MS,
     Record,
     denial_text,
     expected_price_text,
@@ -28,11 +30,13 @@ from polybot.telemetry.records import (
 __all__ = [
     "FILLS_COLUMNS",
     "ORDERS_COLUMNS",
+    "SAMPLES_COLUMNS",
     "SIGNALS_COLUMNS",
     "CsvSink",
     "csv_line",
     "fill_cells",
     "order_cells",
+    "sample_cells",
     "signal_cells",
 ]
 
@@ -55,6 +59,8 @@ FILLS_COLUMNS = (
     "ts_ms", "trade_key", "order_seq", "order_id", "strategy", "outcome", "side", "maker", "price_ticks",
     "price", "shares_micro", "shares", "fee_micro_usd", "cost_micro_usd", "status",
 )  # fmt: skip
+# Once a second of the window: fair, bid and ask are of Up, in USD.
+SAMPLES_COLUMNS = ("ts_ms", "tau_s", "spot", "fair_up", "bid", "ask")
 
 
 class CsvSink:
@@ -80,6 +86,11 @@ class CsvSink:
             return
         self._pending += line
         self.rows += 1
+
+    @property
+    def tried(self) -> int:
+        """Rows that were to be written: what the file has, what waits and what is lost."""
+        return self.rows + self.lost
 
     @property
     def waiting(self) -> int:
@@ -210,4 +221,16 @@ def fill_cells(record: Record, *, order_id: str, strategy: str) -> tuple[str, ..
         str(int(record.edge)),
         str(record.usd),
         trade_status_text(record.reason),
+    )
+
+
+def sample_cells(note: Second, end_ns: int) -> tuple[str, ...]:
+    """Cells of one row of samples.csv."""
+    return (
+        str(note.now_ns // NS_PER_MS),
+        f"{(end_ns - note.now_ns) / 1e9:.3f}",
+        number_text(note.spot),
+        number_text(note.fair),
+        price_text(note.bid_ticks) if note.bid_ticks >= 0 else "",
+        price_text(note.ask_ticks) if note.ask_ticks >= 0 else "",
     )

@@ -9,7 +9,7 @@ on_stage hook and the daemon; emptied by TelemetryWriter.
 
 from collections import deque
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from polybot._fast.event import CommandBuffer, Special
 from polybot._fast.ring import CommandRing
@@ -19,12 +19,15 @@ __all__ = [
     "Decision",
     "EventSample",
     "FeedAges",
+    "MarketCounts",
     "MarketFinished",
     "MarketMarked",
     "MarketOpened",
     "MarketRefusal",
+    "Milestone",
     "Note",
     "Notice",
+    "Notify",
     "OrderHash",
     "OrderReason",
     "OutcomeKnown",
@@ -67,6 +70,13 @@ class OutcomeKnown(NamedTuple):
     outcome: int
     source: str
     now_ns: int
+
+
+class MarketCounts(NamedTuple):
+    market: int
+    counts: Mapping[str, Any]
+    now_ns: int
+    is_final: bool
 
 
 class MarketFinished(NamedTuple):
@@ -132,6 +142,15 @@ class Notice(NamedTuple):
     level: str
     text: str
     now_ns: int
+    kind: str
+    data: Mapping[str, Any]
+
+
+class Milestone(NamedTuple):
+    kind: str
+    text: str
+    now_ns: int
+    data: Mapping[str, Any]
 
 
 Note = (
@@ -139,6 +158,7 @@ Note = (
     | StrikeCaptured
     | MarketMarked
     | OutcomeKnown
+    | MarketCounts
     | MarketFinished
     | MarketRefusal
     | OrderHash
@@ -149,7 +169,16 @@ Note = (
     | Second
     | FeedAges
     | Notice
+    | Milestone
 )
+
+
+class Notify(Protocol):
+    """How a line reaches the operator; `kind` and `data` are for programs that watch (telemetry.recent)."""
+
+    def __call__(
+        self, level: str, text: str, *, kind: str = "notice", data: Mapping[str, Any] | None = None
+    ) -> None: ...
 
 
 class TelemetryInbox:
@@ -183,6 +212,12 @@ class TelemetryInbox:
         """The outcome as the venue published it."""
         self._keep(OutcomeKnown(market, outcome, source, now_ns))
 
+    def market_counts(
+        self, market: int, counts: Mapping[str, Any], *, now_ns: int, is_final: bool = False
+    ) -> None:
+        """The engine's own counts of a market (control.why); final: no signal of it comes after them."""
+        self._keep(MarketCounts(market, counts, now_ns, is_final))
+
     def market_finished(self, market: int, *, now_ns: int) -> None:
         """Nothing more is expected of this market: write its summary. After its settlement commands."""
         self._keep(MarketFinished(market, now_ns))
@@ -199,9 +234,21 @@ class TelemetryInbox:
         """What the venue said when it refused or cancelled an order."""
         self._keep(OrderReason(order_seq, text))
 
-    def notice(self, level: str, text: str, *, now_ns: int) -> None:
-        """A line for the operator (halt, feed lost or back, mismatch); level as in logs."""
-        self._keep(Notice(level, text, now_ns))
+    def notice(
+        self,
+        level: str,
+        text: str,
+        *,
+        now_ns: int,
+        kind: str = "notice",
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
+        """A line for the operator (halt, feed lost or back, mismatch); level as in logs, kind as in recent.KINDS."""
+        self._keep(Notice(level, text, now_ns, kind, data or {}))
+
+    def milestone(self, kind: str, text: str, *, now_ns: int, data: Mapping[str, Any]) -> None:
+        """The run begins (start) or is over (stop, after everything else): for watchers only, no line."""
+        self._keep(Milestone(kind, text, now_ns, data))
 
     def on_stage(self, stage: str, order_seq: int, mono_ns: int) -> None:
         """One latency stage of an order, raw monotonic ns (the gateway's hook)."""

@@ -2,8 +2,9 @@
 
 Owns the log file under <out_dir>/log/, the warnings on stderr, the interception of stdlib logging and the
 hooks for exceptions nobody caught.  Every line is rendered here, in one function per format, and scrubbed as
-a whole, exception text included, before any sink sees it.  Must not be used on the hot path (a filtered call
-alone costs more than the whole core).  Called by the composition root; close() undoes everything.
+a whole, exception text included, before any sink sees it.  Files are written by a thread (telemetry.log_files), so that
+no disk can hold up who logs.  Must not be used on the hot path (a filtered call alone costs more than the whole core).
+Called by the composition root; close() undoes everything.
 """
 
 import inspect
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from loguru import logger
 
 from polybot.config import TelemetryConfig
+from polybot.telemetry.log_files import LineFile, LogThread, RotatingFile, StreamFile
 from polybot.telemetry.redact import Redactor
 
 if TYPE_CHECKING:
@@ -32,24 +34,40 @@ __all__ = ["LogSetup", "configure_logging"]
 QUIET_LIBRARIES = ("httpx", "httpcore", "aiohttp.access", "telegram", "apscheduler", "asyncio")
 KEEP_FILES = 20
 _LINE = "_line"
+_Formatter = Callable[["Record"], str]
 _TEMPLATE = "{extra[_line]}\n"
 
 
 class LogSetup:
     """What configure_logging changed; close() puts it back."""
 
-    def __init__(self, sinks: list[int], root_handlers: list[logging.Handler], root_level: int) -> None:
+    def __init__(
+        self, sinks: list[int], threads: list[LogThread], root_handlers: list[logging.Handler], root_level: int
+    ) -> None:
         self._sinks = sinks
+        self._threads = threads
         self._root_handlers = root_handlers
         self._root_level = root_level
         self._excepthook = sys.excepthook
         self._thread_hook = threading.excepthook
 
+    @property
+    def lost(self) -> int:
+        """Lines that reached no file, those still on their way included."""
+        return sum(thread.lost + thread.waiting for thread in self._threads)
+
+    def flush(self) -> bool:
+        """Wait for what was logged so far; False when the disk takes too long."""
+        flushed = [thread.flush() for thread in self._threads]
+        return all(flushed)
+
     def close(self) -> None:
-        """Remove the sinks, restore stdlib logging and the exception hooks."""
+        """Remove the sinks, write what is left, restore stdlib logging and the exception hooks."""
         for sink in self._sinks:
             logger.remove(sink)
         self._sinks = []
+        for thread in self._threads:
+            thread.close()
         root = logging.getLogger()
         root.handlers[:] = self._root_handlers
         root.setLevel(self._root_level)
@@ -58,45 +76,45 @@ class LogSetup:
 
 
 def configure_logging(
-    settings: TelemetryConfig, redactor: Redactor, *, stderr: TextIO | None, tag: str = ""
+    settings: TelemetryConfig, redactor: Redactor, *, stderr: TextIO | None, tag: str = "", name: str = "polybot"
 ) -> LogSetup:
-    """Send loguru and stdlib logging to <out_dir>/log/ and warnings to stderr (None: not); `tag` begins every line."""
+    """Send loguru and stdlib logging to <out_dir>/log/<name>.log and warnings to stderr (None: not).
+
+    `tag` begins every line of text.  Every process needs a `name` of its own: two must not rotate one file.
+    """
     logger.remove()
     text_line = _formatter(lambda record: tag + _text_line(record), redactor)
-    sinks = [_add_file(settings, "polybot.log", text_line)]
+    threads = [LogThread(note=_lost_text)]
+    sinks = [_add_file(settings, f"{name}.log", text_line, threads[0])]
     if settings.log_json:
-        sinks.append(_add_file(settings, "polybot.jsonl", _formatter(_json_line, redactor)))
+        threads.append(LogThread(note=_lost_json))
+        sinks.append(_add_file(settings, f"{name}.jsonl", _formatter(_json_line, redactor), threads[1]))
     if stderr is not None:
-        sinks.append(
-            logger.add(
-                stderr,
-                level="WARNING",
-                format=text_line,
-                colorize=False,
-                diagnose=False,
-                backtrace=False,
-                catch=True,
-            )
-        )
+        threads.append(LogThread(note=_lost_text))
+        sinks.append(_add(StreamFile(stderr), threads[-1], text_line, "WARNING"))
     root = logging.getLogger()
-    setup = LogSetup(sinks, list(root.handlers), root.level)
+    setup = LogSetup(sinks, threads, list(root.handlers), root.level)
     root.handlers[:] = [_InterceptHandler()]
     root.setLevel(logging.INFO)
-    for name in QUIET_LIBRARIES:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for library in QUIET_LIBRARIES:
+        logging.getLogger(library).setLevel(logging.WARNING)
     sys.excepthook = _on_uncaught
     threading.excepthook = _on_uncaught_in_thread
     return setup
 
 
-def _add_file(settings: TelemetryConfig, name: str, formatter: Callable[["Record"], str]) -> int:
+def _add_file(settings: TelemetryConfig, name: str, formatter: "_Formatter", thread: LogThread) -> int:
+    path = Path(settings.out_dir) / "log" / name
+    file = RotatingFile(path, limit_bytes=settings.log_rotate_mb * 1_000_000, keep=KEEP_FILES)
+    return _add(file, thread, formatter, settings.log_level)
+
+
+def _add(file: LineFile, thread: LogThread, formatter: "_Formatter", level: str) -> int:
+    """One sink; each has a thread of its own, so that none of them can hold up another."""
     return logger.add(
-        Path(settings.out_dir) / "log" / name,
-        level=settings.log_level,
+        lambda message: thread.put(file, str(message)),
+        level=level,
         format=formatter,
-        rotation=settings.log_rotate_mb * 1_000_000,
-        retention=KEEP_FILES,
-        encoding="utf-8",
         colorize=False,
         diagnose=False,
         backtrace=False,
@@ -104,7 +122,15 @@ def _add_file(settings: TelemetryConfig, name: str, formatter: Callable[["Record
     )
 
 
-def _formatter(render: Callable[["Record"], str], redactor: Redactor) -> Callable[["Record"], str]:
+def _lost_text(lines: int) -> str:
+    return f"{lines} lines of this log were lost: it was not taken in time\n"
+
+
+def _lost_json(lines: int) -> str:
+    return json.dumps({"level": "WARNING", "message": _lost_text(lines).rstrip(), "lost": lines}) + "\n"
+
+
+def _formatter(render: Callable[["Record"], str], redactor: Redactor) -> "_Formatter":
     """A loguru format function; the finished line is one field, so nothing is added after scrubbing."""
 
     def format_record(record: "Record") -> str:

@@ -1,4 +1,4 @@
-"""One market's folder: its four CSV files, its market.json, its row in markets.csv.
+"""One market's folder: its five CSV files, its market.json, its row in markets.csv.
 
 Owns what is known of one market for people and analysis: metadata, strike, outcome, totals per strategy,
 coverage.  Must not decide what a record means for other markets, nor print.  Driven by TelemetryWriter on
@@ -19,11 +19,13 @@ from polybot.market.spec import MarketSpec
 from polybot.telemetry.csv_sinks import (
     FILLS_COLUMNS,
     ORDERS_COLUMNS,
+    SAMPLES_COLUMNS,
     SIGNALS_COLUMNS,
     CsvSink,
     csv_text,
+    sample_cells,
 )
-from polybot.telemetry.inbox import StrikeCaptured
+from polybot.telemetry.inbox import MarketCounts, Second, StrikeCaptured
 from polybot.telemetry.latency import LATENCY_COLUMNS
 from polybot.telemetry.records import (
     NS_PER_MS,
@@ -47,7 +49,7 @@ def markets_columns(strategies: Sequence[str]) -> tuple[str, ...]:
     """Columns of markets.csv; one PnL column per strategy at the end."""
     return (
         "slug", "start", "end", "strike", "strike_source", "outcome", "our_mark", "spot_coverage",
-        "book_coverage", "signals", "dispatched", "denied", "orders", "fills", "cost_micro_usd",
+        "book_coverage", "signals", "dispatched", "denied", "dropped", "untold", "orders", "fills", "cost_micro_usd",
         "fees_micro_usd", "payout_micro_usd", "pnl_micro_usd",
         *(f"pnl_{name}_micro_usd" for name in strategies),
     )  # fmt: skip
@@ -67,7 +69,8 @@ class MarketLog:
         self.orders = CsvSink(self.folder / "orders.csv", ORDERS_COLUMNS)
         self.fills = CsvSink(self.folder / "fills.csv", FILLS_COLUMNS)
         self.latency = CsvSink(self.folder / "latency.csv", LATENCY_COLUMNS, droppable=True)
-        self.sinks = (self.signals, self.orders, self.fills, self.latency)
+        self.samples = CsvSink(self.folder / "samples.csv", SAMPLES_COLUMNS, droppable=True)
+        self.sinks = (self.signals, self.orders, self.fills, self.latency, self.samples)
         self.strategies = {name: StrategyTotals() for name in strategies}
         self.order_seqs: set[int] = set()
         self.recent_denials: Counter[str] = Counter()
@@ -79,10 +82,13 @@ class MarketLog:
         self.finished_ns: int | None = None
         self.summary: MarketSummary | None = None
         self.json_error = ""
+        self.is_stale = False  # market.json does not hold the latest counts
+        self._counts: MarketCounts | None = None
         self._opened_ns = now_ns
         seconds = max(1, (spec.end_ns - spec.start_ns) // NS_PER_S)
         self._spot_seconds = bytearray(seconds)
         self._book_seconds = bytearray(seconds)
+        self._sampled = -1  # the last second of the window that has its row
         self._earlier = _read_earlier(self.folder / "market.json")
 
     def totals_of(self, strategy: str) -> StrategyTotals:
@@ -92,12 +98,22 @@ class MarketLog:
             totals = self.strategies[strategy] = StrategyTotals()
         return totals
 
-    def note_second(self, now_ns: int, *, spot_fresh: bool, book_fresh: bool) -> None:
-        """Mark the second of the window that holds now_ns as covered; outside the window nothing counts."""
-        second = (now_ns - self.spec.start_ns) // NS_PER_S
+    def note_counts(self, note: MarketCounts) -> None:
+        """The engine's own counts: the final ones are the truth, where records may have been lost on their way."""
+        self._counts = note
+        self.is_stale = True
+        for name, counts in note.counts["strategies"].items() if note.is_final else ():
+            self.totals_of(name).on_counts(counts)
+
+    def note_second(self, note: Second) -> None:
+        """Mark its second of the window as covered, with one row of samples; outside the window nothing counts."""
+        second = (note.now_ns - self.spec.start_ns) // NS_PER_S
         if 0 <= second < len(self._spot_seconds):
-            self._spot_seconds[second] |= spot_fresh
-            self._book_seconds[second] |= book_fresh
+            self._spot_seconds[second] |= note.spot_fresh
+            self._book_seconds[second] |= note.book_fresh
+            if second != self._sampled:
+                self._sampled = second
+                self.samples.add(sample_cells(note, self.spec.end_ns))
 
     @property
     def spot_coverage(self) -> float:
@@ -142,6 +158,8 @@ class MarketLog:
         return MarketSummary(
             signals=sum(totals.signals for totals in parts.values()),
             dispatched=sum(totals.dispatched for totals in parts.values()),
+            dropped=sum(totals.dropped for totals in parts.values()),
+            untold=sum(totals.untold for totals in parts.values()),
             orders=sum(totals.orders for totals in parts.values()),
             fills=sum(totals.fills for totals in parts.values()),
             cost_micro=settled_cost_micro if settled else fills_cost_micro,
@@ -155,6 +173,7 @@ class MarketLog:
             strategy_pnl_micro={
                 name: totals.pnl_micro for name, totals in parts.items() if totals.pnl_micro is not None
             },
+            strategy_counts={name: totals.counts() for name, totals in parts.items()},
         )
 
     def markets_row(self, summary: MarketSummary, strategies: Sequence[str]) -> tuple[str, ...]:
@@ -172,7 +191,9 @@ class MarketLog:
             fraction_text(self.book_coverage),
             str(summary.signals),
             str(summary.dispatched),
-            str(summary.signals - summary.dispatched),
+            str(summary.denials.total()),
+            str(summary.dropped),
+            str(summary.untold),
             str(summary.orders),
             str(summary.fills),
             str(summary.cost_micro),
@@ -195,6 +216,7 @@ class MarketLog:
             self.json_error = f"{type(error).__name__}: {error.strerror}"
             return False
         self.json_error = ""
+        self.is_stale = False
         return True
 
     def _document(self) -> dict[str, Any]:
@@ -212,7 +234,9 @@ class MarketLog:
             "totals": {
                 "signals": summary.signals,
                 "dispatched": summary.dispatched,
-                "denied": summary.signals - summary.dispatched,
+                "denied": summary.denials.total(),
+                "dropped": summary.dropped,
+                "untold": summary.untold,
                 "orders": summary.orders,
                 "fills": summary.fills,
                 "cost_micro_usd": summary.cost_micro,
@@ -223,6 +247,7 @@ class MarketLog:
             "cost_differs_from_fills": summary.cost_differs,
             "strategies": {name: _strategy_document(totals) for name, totals in self.strategies.items()},
             "refusals": dict(summary.denials.most_common()),
+            "why": _why_document(self._counts),
             "rows_lost": sum(sink.lost for sink in self.sinks),
             "earlier_sessions": self._earlier,
         }
@@ -233,6 +258,8 @@ def _strategy_document(totals: StrategyTotals) -> dict[str, Any]:
         "signals": totals.signals,
         "dispatched": totals.dispatched,
         "denied": totals.denied,
+        "dropped": totals.dropped,
+        "untold": totals.untold,
         "refusals": dict(totals.denials.most_common()),
         "orders": totals.orders,
         "fills": totals.fills,
@@ -241,6 +268,11 @@ def _strategy_document(totals: StrategyTotals) -> dict[str, Any]:
         "payout_micro_usd": totals.payout_micro,
         "pnl_micro_usd": totals.pnl_micro,
     }
+
+
+def _why_document(note: MarketCounts | None) -> dict[str, Any] | None:
+    """The engine's own counts and nearest misses (control.why), and when it told them; None: it never did."""
+    return None if note is None else {"at": iso_text(note.now_ns), "final": note.is_final, **note.counts}
 
 
 def _strike_document(strike: StrikeCaptured) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class TelemetryHealth:
     records_lost: int
     notes_dropped: int
     notes_lost: int
+    rows_tried: int  # those on disk are rows_tried - rows_lost - rows_waiting
     rows_lost: int
     rows_waiting: int
     unassigned: int
@@ -119,7 +120,7 @@ def _health_text(health: TelemetryHealth) -> str:
     text = (
         f"dropped records={health.records_dropped} notes={health.notes_dropped};"
         f" lost records={health.records_lost} notes={health.notes_lost}"
-        f" rows={health.rows_lost + health.rows_waiting};"
+        f" rows={health.rows_lost + health.rows_waiting} of {health.rows_tried};"
         f" unassigned={health.unassigned} errors={health.errors}"
     )
     return f"{text}; disk: {health.disk_error}" if health.disk_error else text

@@ -6,7 +6,9 @@ Used by market_log, writer and console.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from polybot._fast.event import TradeStatus
 from polybot.telemetry.records import Record
@@ -29,8 +31,10 @@ class StrategyTotals:
 
     signals: int = 0
     dispatched: int = 0
+    dropped: int = 0  # proposed and never decided: no order could be made of them
     orders: int = 0
     denials: Counter[str] = field(default_factory=Counter)
+    rows: int = 0  # signals that telemetry was told of
     payout_micro: int | None = None
     pnl_micro: int | None = None
     settled_cost_micro: int | None = None
@@ -38,11 +42,17 @@ class StrategyTotals:
 
     def on_signal(self, status: str, *, dispatched: bool) -> None:
         """A signal and what became of it."""
+        self.rows += 1
         self.signals += 1
         if dispatched:
             self.dispatched += 1
         else:
             self.denials[status] += 1
+
+    def on_counts(self, counts: Mapping[str, Any]) -> None:
+        """The engine's own final counts: records on their way here may have been lost."""
+        self.signals, self.dispatched, self.dropped = counts["signals"], counts["orders"], counts["dropped"]
+        self.denials = Counter(counts["denied"])
 
     def on_fill(self, record: Record) -> bool:
         """Book one status of one fill; True when it is the first news of it."""
@@ -74,8 +84,23 @@ class StrategyTotals:
 
     @property
     def denied(self) -> int:
-        """Signals that became no order."""
-        return self.signals - self.dispatched
+        """Signals that were refused, with the reason."""
+        return sum(self.denials.values())
+
+    @property
+    def untold(self) -> int:
+        """Signals decided whose record was lost before it came here."""
+        return self.signals - self.dropped - self.rows
+
+    def counts(self) -> dict[str, int]:
+        """What it did, as a run adds it up; fees in micro-USD."""
+        return {
+            "signals": self.signals,
+            "dispatched": self.dispatched,
+            "orders": self.orders,
+            "fills": self.fills,
+            "fees_usd": self.fees_micro,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +109,8 @@ class MarketSummary:
 
     signals: int
     dispatched: int
+    dropped: int
+    untold: int
     orders: int
     fills: int
     cost_micro: int
@@ -95,6 +122,7 @@ class MarketSummary:
     denials: Counter[str]
     strategy_fills: dict[str, int]
     strategy_pnl_micro: dict[str, int]
+    strategy_counts: dict[str, dict[str, int]]
 
 
 @dataclass(slots=True)
@@ -120,6 +148,7 @@ class RunTotals:
     strategy_wins: Counter[str] = field(default_factory=Counter)
     strategy_losses: Counter[str] = field(default_factory=Counter)
     strategy_pnl_micro: Counter[str] = field(default_factory=Counter)
+    strategy_counts: dict[str, Counter[str]] = field(default_factory=dict)
 
     def replace(self, old: MarketSummary | None, new: MarketSummary) -> None:
         """Count a market's summary, taking its earlier one back."""
@@ -141,6 +170,10 @@ class RunTotals:
             self.denials[reason] += sign * count
         for strategy, count in summary.strategy_fills.items():
             self.strategy_fills[strategy] += sign * count
+        for strategy, counts in summary.strategy_counts.items():
+            total = self.strategy_counts.setdefault(strategy, Counter())
+            for name, count in counts.items():
+                total[name] += sign * count
         if summary.pnl_micro is not None:
             self._count_settled(summary, sign)
 

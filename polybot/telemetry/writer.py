@@ -11,7 +11,6 @@ anything about trading.  One thread at a time.
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from polybot._fast.event import COMMAND_DTYPE, CommandKind, OrderStatus, Special
 from polybot.clock import Clock
 from polybot.config import TelemetryConfig
 from polybot.telemetry import console_lines, inbox, summary_lines
+from polybot.telemetry.announcer import Announcer
 from polybot.telemetry.console import Console
 from polybot.telemetry.console_lines import DiagnosticBlock
 from polybot.telemetry.csv_sinks import (
@@ -31,10 +31,13 @@ from polybot.telemetry.csv_sinks import (
     order_cells,
     signal_cells,
 )
+from polybot.telemetry.figures import Figures
 from polybot.telemetry.inbox import TelemetryInbox
+from polybot.telemetry.known_orders import KnownOrder, KnownOrders
 from polybot.telemetry.latency import LatencyBook, LatencyRow
 from polybot.telemetry.market_log import MarketLog, markets_columns
-from polybot.telemetry.records import DISPATCHED, TERMINAL, Record, denial_text, outcome_text, read_records
+from polybot.telemetry.recent import RecentEvents
+from polybot.telemetry.records import DISPATCHED, TERMINAL, Record, denial_text, read_records
 from polybot.telemetry.summary_lines import TelemetryHealth
 from polybot.telemetry.totals import RunTotals
 
@@ -42,23 +45,11 @@ __all__ = ["TelemetryWriter"]
 
 # Finished markets whose late records (a trade confirmed after settlement) still find their folder.
 FINISHED_KEPT = 16
-# Orders whose terms are remembered; the oldest beyond is written with what its records say themselves.
-ORDERS_MAX = 1 << 16
 # Rounds of one drain; more waits for the next one, so that a storm cannot keep a drain busy for ever.
 DRAIN_ROUNDS = 64
 _NEW = int(OrderStatus.OS_NEW)
 _NO_STRATEGY = int(Special.NO_STRATEGY)
 _CONSOLE_LATENCY = ("decide", "e2e", "ack", "binance_recv", "pm_recv", "eval_binance", "eval_pm")
-
-
-@dataclass(slots=True)
-class _Order:
-    """What is known of one order_seq."""
-
-    log: MarketLog | None = None
-    place: Record | None = None
-    order_id: str = ""
-    reason: str = ""
 
 
 class TelemetryWriter:
@@ -76,10 +67,12 @@ class TelemetryWriter:
         denials: Sequence[str],
         scrub: Callable[[str], str],
         on_error: Callable[[Exception], None] | None = None,
+        recent: RecentEvents | None = None,
     ) -> None:
         """Names are the engine's: strategies by index, gates by strategy, denials by code (0 = DISPATCHED).
 
         on_error None lets a broken record raise (tests, harness); live it is the guard that logs and goes on.
+        `recent` is filled for those who watch.
         """
         self._out_dir = Path(settings.out_dir)
         self._strategies = tuple(strategies)
@@ -90,10 +83,13 @@ class TelemetryWriter:
         self._denials = tuple(denials)
         self._scrub = scrub
         self._on_error = on_error
+        self._recent = recent
+        self._announcer = Announcer(console, recent)
+        self._figures = Figures()
         self._logs: dict[int, MarketLog] = {}
         self._finished: deque[MarketLog] = deque()
         self._late: list[MarketLog] = []
-        self._orders: dict[int, _Order] = {}
+        self._orders = KnownOrders()
         self._done_orders: list[int] = []
         self._blocks: dict[int, DiagnosticBlock] = {}
         self._ages_s: dict[str, float] = {}
@@ -104,7 +100,7 @@ class TelemetryWriter:
         self._stray_fills = CsvSink(unassigned / "fills.csv", FILLS_COLUMNS)
         self._unassigned = 0
         self._errors = 0
-        self._rows_lost = 0
+        self._rows_lost = self._rows_tried = 0  # of markets that were forgotten
         self._disk_error = ""
         self.latency = LatencyBook()
         self.totals = RunTotals()
@@ -117,12 +113,17 @@ class TelemetryWriter:
             CommandKind.CMD_DIAGNOSTIC: self._on_diagnostic,
             CommandKind.CMD_GATE: self._on_gate,
         }
-        self._note_handlers: dict[type[Any], Callable[[Any], None]] = {
+        self._note_handlers = self._handlers_of_notes()
+
+    def _handlers_of_notes(self) -> dict[type[Any], Callable[[Any], None]]:
+        """Who takes which note; the ends of a market and of the run wait for the records before them."""
+        return {
             inbox.MarketOpened: self._on_market_opened,
             inbox.StrikeCaptured: self._on_strike,
             inbox.MarketMarked: self._on_marked,
             inbox.OutcomeKnown: self._on_outcome,
-            inbox.MarketRefusal: self._on_refusal,
+            inbox.MarketCounts: self._on_counts,
+            inbox.MarketRefusal: self._announcer.refused,
             inbox.OrderHash: self._on_order_hash,
             inbox.OrderReason: self._on_order_reason,
             inbox.Stage: self._on_stage,
@@ -130,7 +131,8 @@ class TelemetryWriter:
             inbox.EventSample: self._on_sample,
             inbox.Second: self._on_second,
             inbox.FeedAges: self._on_feed_ages,
-            inbox.Notice: self._on_notice,
+            inbox.Notice: self._announcer.notice,
+            inbox.Milestone: self._announcer.milestone,
         }
 
     def drain(self) -> int:
@@ -167,6 +169,7 @@ class TelemetryWriter:
             records_lost=self._inbox.ring.lost,
             notes_dropped=self._inbox.dropped,
             notes_lost=self._inbox.lost,
+            rows_tried=self._rows_tried + sum(sink.tried for sink in sinks),
             rows_lost=self._rows_lost + sum(sink.lost for sink in sinks),
             rows_waiting=sum(sink.waiting for sink in sinks),
             unassigned=self._unassigned,
@@ -179,9 +182,9 @@ class TelemetryWriter:
     def _drain_round(self) -> int:
         records, evals = self._inbox.ring.drain()
         notes = self._inbox.take()
-        finals = []
+        finals: list[inbox.MarketFinished | inbox.Milestone] = []
         for note in notes:
-            if isinstance(note, inbox.MarketFinished):
+            if isinstance(note, inbox.MarketFinished) or (isinstance(note, inbox.Milestone) and note.kind == "stop"):
                 finals.append(note)
             else:
                 self._guarded(self._note_handlers[type(note)], note)
@@ -189,9 +192,10 @@ class TelemetryWriter:
         if finals:
             count += self._empty_ring()
         for final in finals:
-            log = self._logs.get(final.market)
-            if log is not None:
-                self._guarded(self._finish, log, final.now_ns)
+            if isinstance(final, inbox.Milestone):
+                self._guarded(self._announcer.milestone, final)
+            elif final.market in self._logs:
+                self._guarded(self._finish, self._logs[final.market], final.now_ns)
         return count
 
     def _empty_ring(self) -> int:
@@ -229,22 +233,20 @@ class TelemetryWriter:
             self._show_block(market)
         self._finish_order_rows()
         refused = [sink.error for sink in self._all_sinks() if not sink.flush()]
-        waiting = [log for log in self._logs.values() if log.json_error]
+        waiting = [log for log in self._logs.values() if log.json_error or log.is_stale]
         refused += [log.json_error for log in waiting if not log.write_json(self._scrub)]
         self._tell_disk(refused[0] if refused else "")
         for log in self._late:
             log.close()
         self._late.clear()
         self._show_status()
+        self._show_figures()
 
     def _tell_disk(self, error: str) -> None:
         """Say once when the disk begins to refuse and once when it accepts again."""
         if bool(error) != bool(self._disk_error):
-            now_ns = self._clock.now_ns()
-            text = (
-                f"WARNING   telemetry cannot write: {error}" if error else "WARNING   telemetry writes again"
-            )
-            self._console.event(now_ns, "telemetry", text)
+            text = f"telemetry cannot write: {error}" if error else "telemetry writes again"
+            self._announcer.trouble(self._clock.now_ns(), text)
         self._disk_error = error
 
     # -- records -----------------------------------------------------------------------------------
@@ -260,12 +262,13 @@ class TelemetryWriter:
         dispatched = record.reason == DISPATCHED
         log.totals_of(strategy).on_signal(status, dispatched=dispatched)
         if dispatched:
-            self._event(record, log, console_lines.signal_line(record, strategy, status))
+            self._account(log)
+            self._announcer.signal(record, log, strategy=strategy, status=status)
         else:
             log.recent_denials[status] += 1
 
     def _on_place(self, record: Record, _: int) -> None:
-        order = self._order(record.order_seq)
+        order = self._orders.of(record.order_seq)
         order.log = self._logs.get(record.market)
         order.place = record
         if order.log is not None:
@@ -274,20 +277,19 @@ class TelemetryWriter:
         self._write_order(record, order, status=_NEW, matched_micro=0)
 
     def _on_order(self, record: Record, _: int) -> None:
-        order = self._order(record.order_seq)
+        order = self._orders.of(record.order_seq)
         if record.reason == _NEW and order.place is not None:
             return
         if order.log is None:
             order.log = self._logs.get(record.market)
-        if order.place is not None:
-            record = _with_terms(record, order.place)
+        record = order.with_terms(record)
         if order.log is not None:
             order.log.order_seqs.add(record.order_seq)
         self._write_order(record, order, status=record.reason, matched_micro=record.usd)
         if record.reason in TERMINAL and not self.latency.has(record.order_seq, "match"):
             self._done_orders.append(record.order_seq)
 
-    def _write_order(self, record: Record, order: _Order, *, status: int, matched_micro: int) -> None:
+    def _write_order(self, record: Record, order: KnownOrder, *, status: int, matched_micro: int) -> None:
         strategy = self._strategy(record.strategy)
         cells = order_cells(
             record,
@@ -299,22 +301,29 @@ class TelemetryWriter:
         )
         sink = order.log.orders if order.log is not None else self._stray_orders
         sink.add(cells)
-        line = console_lines.order_line(
-            record, strategy=strategy, status=status, matched_micro=matched_micro, reason=order.reason
+        self._account(order.log)
+        self._announcer.order(
+            record,
+            order.log,
+            strategy=strategy,
+            status=status,
+            matched_micro=matched_micro,
+            reason=order.reason,
+            order_id=order.order_id,
+            is_news=order.is_news(status, matched_micro),
         )
-        self._event(record, order.log, line)
 
     def _on_fill(self, record: Record, _: int) -> None:
-        order = self._order(record.order_seq)
+        order = self._orders.of(record.order_seq)
         log = self._logs.get(record.market)
         if record.strategy == _NO_STRATEGY and order.place is not None:
             record = record._replace(strategy=order.place.strategy)
         strategy = self._strategy(record.strategy)
         sink = log.fills if log is not None else self._stray_fills
         sink.add(fill_cells(record, order_id=order.order_id, strategy=strategy))
-        if log is not None:
-            log.totals_of(strategy).on_fill(record)
-        self._event(record, log, console_lines.fill_line(record, strategy))
+        is_first = log is None or log.totals_of(strategy).on_fill(record)
+        self._account(log)
+        self._announcer.fill(record, log, strategy=strategy, is_first=is_first)
 
     def _on_settlement(self, record: Record, _: int) -> None:
         log = self._logs.get(record.market)
@@ -324,7 +333,8 @@ class TelemetryWriter:
         strategy = self._strategy(record.strategy)
         log.totals_of(strategy).on_settlement(record)
         if record.edge or record.shares or record.usd:
-            self._event(record, log, console_lines.settlement_line(record, strategy))
+            self._account(log)
+            self._announcer.settlement(record, log, strategy=strategy)
         if log.finished_ns is not None:
             # A trade failed or was corrected after the summary: the latest row of a slug counts.
             self._finish(log, log.finished_ns)
@@ -351,7 +361,7 @@ class TelemetryWriter:
         log.is_resumed = note.is_resumed
         self._logs[note.market] = log
         log.write_json(self._scrub)
-        self._console.event(note.now_ns, log.label, console_lines.open_line(log))
+        self._announcer.market_opened(note, log)
 
     def _on_strike(self, note: inbox.StrikeCaptured) -> None:
         log = self._logs.get(note.market)
@@ -360,7 +370,7 @@ class TelemetryWriter:
             return
         log.strikes.append(note)
         log.write_json(self._scrub)
-        self._console.event(note.now_ns, log.label, console_lines.strike_line(note))
+        self._announcer.strike(note, log)
 
     def _on_marked(self, note: inbox.MarketMarked) -> None:
         log = self._logs.get(note.market)
@@ -368,9 +378,7 @@ class TelemetryWriter:
             self._unassigned += 1
             return
         log.our_mark = note.outcome
-        self._console.event(
-            note.now_ns, log.label, f"MARKET    our mark is {outcome_text(note.outcome)} (provisional)"
-        )
+        self._announcer.marked(note, log)
 
     def _on_outcome(self, note: inbox.OutcomeKnown) -> None:
         log = self._logs.get(note.market)
@@ -379,18 +387,20 @@ class TelemetryWriter:
             return
         log.outcome = note.outcome
         log.outcome_source = note.source
-        text = f"MARKET    the venue's outcome is {outcome_text(note.outcome)}  source={note.source}"
-        self._console.event(note.now_ns, log.label, text)
+        self._announcer.outcome_known(note, log)
 
-    def _on_refusal(self, note: inbox.MarketRefusal) -> None:
-        text = f"REFUSED   {note.slug}  {note.code}  {note.detail}".rstrip()
-        self._console.event(note.now_ns, "", text)
+    def _on_counts(self, note: inbox.MarketCounts) -> None:
+        log = self._logs.get(note.market)
+        if log is None:
+            self._unassigned += 1
+            return
+        log.note_counts(note)
 
     def _on_order_hash(self, note: inbox.OrderHash) -> None:
-        self._order(note.order_seq).order_id = note.order_id
+        self._orders.of(note.order_seq).order_id = note.order_id
 
     def _on_order_reason(self, note: inbox.OrderReason) -> None:
-        self._order(note.order_seq).reason = self._scrub(note.text)
+        self._orders.of(note.order_seq).reason = self._scrub(note.text)
 
     def _on_stage(self, note: inbox.Stage) -> None:
         self.latency.stage(note.stage, note.order_seq, note.mono_ns)
@@ -408,15 +418,12 @@ class TelemetryWriter:
         log = self._logs.get(note.market)
         if log is None:
             return
-        log.note_second(note.now_ns, spot_fresh=note.spot_fresh, book_fresh=note.book_fresh)
+        log.note_second(note)
         if log.spec.start_ns <= note.now_ns < log.spec.end_ns:
             self._second = note
 
     def _on_feed_ages(self, note: inbox.FeedAges) -> None:
         self._ages_s = note.ages_s
-
-    def _on_notice(self, note: inbox.Notice) -> None:
-        self._console.event(note.now_ns, "", f"{note.level:<9} {note.text}")
 
     # -- markets -----------------------------------------------------------------------------------
 
@@ -432,8 +439,7 @@ class TelemetryWriter:
         log.summary = summary
         log.write_json(self._scrub)
         self._markets_sink(log.spec.interval).add(log.markets_row(summary, self._strategies))
-        head, *rest = summary_lines.market_lines(log, summary)
-        self._console.block(now_ns, log.label, [head, *rest])
+        self._announcer.market_end(now_ns, log, summary, is_correction=not first)
         self._late.append(log)
         if first:
             self._finished.append(log)
@@ -442,10 +448,10 @@ class TelemetryWriter:
 
     def _forget(self, log: MarketLog) -> None:
         """Let go of a finished market and of its orders."""
-        for order_seq in log.order_seqs:
-            self._orders.pop(order_seq, None)
+        self._orders.forget(log.order_seqs)
         log.close()
         self._rows_lost += sum(sink.lost + sink.waiting for sink in log.sinks)
+        self._rows_tried += sum(sink.tried for sink in log.sinks)
         if self._logs.get(log.index) is log:
             del self._logs[log.index]
 
@@ -469,8 +475,7 @@ class TelemetryWriter:
     def _finish_order_rows(self) -> None:
         """Latency rows of orders that came to their end in this drain."""
         for order_seq in self._done_orders:
-            order = self._orders.get(order_seq)
-            self._add_latency(order.log if order is not None else None, self.latency.finish(order_seq))
+            self._add_latency(self._orders.log_of(order_seq), self.latency.finish(order_seq))
         self._done_orders.clear()
 
     def _add_latency(self, log: MarketLog | None, rows: list[LatencyRow]) -> None:
@@ -501,34 +506,21 @@ class TelemetryWriter:
             line = console_lines.status_line(log, self._second, self.totals)
             self._console.status(line, self._clock.mono_ns())
 
-    def _event(self, record: Record, log: MarketLog | None, text: str) -> None:
+    def _account(self, log: MarketLog | None) -> None:
+        """Count a row that belongs to no market; remember the files of a market that was finished before it came."""
         if log is None:
             self._unassigned += 1
         elif log.finished_ns is not None:
             self._late.append(log)
-        self._console.event(record.decided_ns, log.label if log is not None else "unassigned", text)
 
-    def _order(self, order_seq: int) -> _Order:
-        order = self._orders.get(order_seq)
-        if order is None:
-            order = self._orders[order_seq] = _Order()
-            if len(self._orders) > ORDERS_MAX:
-                del self._orders[next(iter(self._orders))]
-        return order
+    def _show_figures(self) -> None:
+        """For those who watch: once a second."""
+        if self._recent is not None and self._figures.is_due(self._clock.mono_ns()):
+            health = self.health()
+            logs = self._logs.values()
+            self._recent.figures = self._figures.make(self.latency, health, self.totals, logs=logs)
 
     def _strategy(self, index: int) -> str:
         if index == _NO_STRATEGY:
             return ""
         return self._strategies[index] if index < len(self._strategies) else f"strategy_{index}"
-
-
-def _with_terms(record: Record, place: Record) -> Record:
-    """An order's update with the terms it was placed with; size and price from the update if it has them."""
-    return record._replace(
-        outcome=place.outcome,
-        side=place.side,
-        order_type=place.order_type,
-        strategy=place.strategy,
-        price_ticks=record.price_ticks or place.price_ticks,
-        shares=record.shares or place.shares,
-    )

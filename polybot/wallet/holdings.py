@@ -11,7 +11,7 @@ from typing import Any
 from polybot.errors import VenueError
 from polybot.gateway.rest import ClobRest, read_json
 
-__all__ = ["Balance", "Holding", "Holdings", "find_market", "read_holdings"]
+__all__ = ["Balance", "Holding", "Holdings", "find_market", "read_balance", "read_holdings"]
 
 UNLIMITED = 1 << 128  # an approval above this is never used up
 TIE_MICRO_USD = 500_000  # a share's payout when a market has no winner
@@ -64,13 +64,13 @@ class Holdings:
 
 async def read_holdings(rest: ClobRest, *, wallet: str, signature_type: int, since_s: int) -> Holdings:
     """Ask for everything of `wallet` (the funder); raises VenueError unless every answer came whole."""
-    collateral = await _read_balance(rest, signature_type, asset_type="COLLATERAL")
+    collateral = await read_balance(rest, signature_type, asset_type="COLLATERAL")
     trades = await rest.read_pages("/data/trades", maker_address=wallet, after=str(since_s))
     conditions = sorted({str(trade["market"]) for trade in trades if trade.get("market")})
     held: list[Holding] = []
     for condition_id in conditions:
         for outcome in await _read_outcomes(rest, condition_id):
-            balance = await _read_balance(
+            balance = await read_balance(
                 rest, signature_type, asset_type="CONDITIONAL", token_id=outcome.token_id
             )
             if balance.amount:
@@ -87,7 +87,8 @@ def find_market(holdings: Holdings, slug: str) -> tuple[Holding, ...]:
     return found
 
 
-async def _read_balance(rest: ClobRest, signature_type: int, **asked: str) -> Balance:
+async def read_balance(rest: ClobRest, signature_type: int, **asked: str) -> Balance:
+    """Ask for one balance of the wallet that the key has of this type; raises VenueError."""
     what = "GET /balance-allowance"
     answer = read_json(await rest.read("/balance-allowance", **asked, signature_type=str(signature_type)), what)
     told = answer.get("allowances") if isinstance(answer, dict) else None

@@ -82,7 +82,7 @@ def check_installed() -> None:
         import polymarket
     except ImportError:
         raise ConfigError(
-            "wallet transactions need the official client, which is not installed: pip install 'polybot[wallet]'"
+            "wallet transactions need the official client, which is not installed: make extras"
         ) from None
     assert polymarket is not None
 

@@ -57,6 +57,30 @@ def test_percentiles_are_within_one_percent_of_exact(
     assert histogram.count == count
 
 
+def constant(rng: np.random.Generator, count: int) -> Samples:
+    return np.full(count, 7_654_321)
+
+
+def rounded_clock(rng: np.random.Generator, count: int) -> Samples:
+    """A clock that tells whole milliseconds, as a venue's stamps do."""
+    return 1_000_000 * rng.poisson(40.0, size=count).astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    "draw", [lognormal, uniform_small, heavy_tail, two_humps, constant, rounded_clock], ids=lambda f: f.__name__
+)
+def test_percentiles_of_a_million_samples_are_within_two_percent_of_exact(
+    draw: Callable[[np.random.Generator, int], Samples],
+) -> None:
+    samples = draw(np.random.default_rng(1_000_000), 1_000_000)
+    histogram = filled(samples)
+    ordered = np.sort(samples)
+    for share in (0.0, 0.05, *SHARES, 0.75, 0.95, 0.99999, 1.0):
+        want = int(ordered[max(1, math.ceil(share * len(ordered))) - 1])
+        assert histogram.percentile(share) == pytest.approx(want, rel=0.02, abs=0.5), share
+    assert (histogram.count, histogram.min, histogram.max) == (1_000_000, ordered[0], ordered[-1])
+
+
 def test_a_million_samples_keep_exact_count_extremes_and_mean() -> None:
     samples = lognormal(np.random.default_rng(7), 1_000_000)
     histogram = filled(samples)

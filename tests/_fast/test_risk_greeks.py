@@ -187,14 +187,14 @@ def test_a_disabled_strategy_is_marked_in_its_gates_and_counted_where_it_would_h
     scenario = Scenario([asked, off])
     off.disable()
     scenario.warm()
-    before = scenario.market.stats()["denials"][1].get(int(Denial.DISABLED), 0)
+    before = scenario.market.stats()["unasked"][1]
     scenario.trade(21.0, 100_000.0)
     scenario.book(21.1, [(4_900, 10)], [(5_000, 10)])
     scenario.timer(30.0)
     gates = rows(scenario.go(), CommandKind.CMD_GATE)
     assert {int(g["strategy"]): int(g["order_type"]) for g in gates} == {0: 0, 1: 1}
-    assert scenario.market.stats()["denials"][1][int(Denial.DISABLED)] == before + 1
-    assert int(Denial.DISABLED) not in scenario.market.stats()["denials"][0]
+    assert scenario.market.stats()["unasked"][:2] == [0, before + 1]
+    assert scenario.market.stats()["denials"][1] == {}  # what was not asked gave no signal to deny
 
 
 # -- what a refusal gives back -------------------------------------------------------------------------------

@@ -308,8 +308,7 @@ def _():
     case.actors[0].disable()
     case.scenario.trade(21.0, 100_000.0)
     case.scenario.go()
-    (denial,) = case.scenario.market.stats()["denials"][0]
-    return Denial(denial)
+    return Denial.DISABLED if case.scenario.market.stats()["unasked"][0] == 1 else None  # it gave no signal to deny
 
 
 @produces(Denial.COOLDOWN)

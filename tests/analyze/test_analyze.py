@@ -16,7 +16,8 @@ import pyarrow.parquet
 import pytest
 import sweep_functions
 from backtest.score_tables import STRATEGIES, random_result
-from campaign_process import LOOP_S, environment, loop_s
+from campaign_process import environment
+from pauses import LOOP_S, loop_s
 
 from polybot.analyze import command, sources
 from polybot.analyze.frame import Frame
@@ -31,7 +32,7 @@ from polybot.errors import ConfigError
 
 RUNS = 3
 MANY = 60
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 BUDGET_S = 2.0
 MARKETS_CSV = (
     "slug,start,end,strike,strike_source,outcome,our_mark,spot_coverage,book_coverage,signals,dispatched,denied,orders,"

@@ -37,7 +37,7 @@ FAKE = "sweep_functions:fake_point"
 EDGES = "0.01,0.02,0.03,0.04"
 POINTS = 8
 GRID = ("risk=conservative,standard", f"strategy.latency_arb.min_edge={EDGES}")
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 
 
 def lay_tape(folder: Path) -> None:
@@ -77,6 +77,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A sweep of eight points over 24 markets that most tests look at: its folder, what it printed."""
     folder = tmp_path_factory.mktemp("sweep")
     (folder / "marks").mkdir()
+    (folder / "meet").touch()
     code, out = sweep(folder, "backtest.cores=2", *GRID)
     assert code == 0, out
     return folder, out
@@ -157,8 +158,8 @@ def test_a_sweep_that_was_killed_goes_on_without_redoing_finished_points(tmp_pat
     process.kill()
     process.communicate(timeout=LIMIT_S)
     assert workers
-    while any(Path(f"/proc/{pid}").exists() for pid in workers):  # one may still mark the point it had begun
-        os.sched_yield()
+    # One may still mark the point it had begun.
+    assert _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     finished = {row["digest"] for row in _rows(tmp_path, rows_path)}
     (path,) = tmp_path.glob(rows_path)
     with path.open("a") as file:
@@ -438,10 +439,10 @@ def _rows(folder: Path, pattern: str) -> list[dict[str, Any]]:
     return [row for path in folder.glob(pattern) for row in read_rows(path.parent)]
 
 
-def _until(is_so: Callable[[], bool], process: "subprocess.Popen[str]") -> bool:
+def _until(is_so: Callable[[], bool], process: "subprocess.Popen[str] | None" = None) -> bool:
     deadline = time.monotonic() + LIMIT_S
     while not is_so():
-        if time.monotonic() > deadline or process.poll() is not None:
+        if time.monotonic() > deadline or (process is not None and process.poll() is not None):
             return False
         os.sched_yield()
     return True

@@ -60,6 +60,11 @@ def rows_in(place: Path) -> list[dict[str, Any]]:
     return read_rows(found[0].parent) if found else []
 
 
+def is_half_done(rows: list[dict[str, Any]]) -> bool:
+    """Some rows, and of both processes."""
+    return len(rows) >= 4 and len({row["worker"] for row in rows}) == 2
+
+
 def comparable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Without who did it and how long it took."""
     kept = [{key: value for key, value in row.items() if key not in ("worker", "elapsed_s")} for row in rows]
@@ -72,7 +77,7 @@ def local(place: Path) -> tuple[list[dict[str, Any]], list[bytes], str]:
     command = [word for word in sweep_line() if not word.startswith("sweep.")]
     process = subprocess.Popen(command, cwd=place, env=environment(), stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + LIMIT_S
-    while len(rows_in(place)) < 4 and process.poll() is None and time.monotonic() < deadline:
+    while not is_half_done(rows_in(place)) and process.poll() is None and time.monotonic() < deadline:
         os.sched_yield()
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=LIMIT_S)

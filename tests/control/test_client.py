@@ -51,14 +51,14 @@ class Acts:
 
 
 @contextmanager
-def daemons(folder, *sessions, last_word=None):
+def daemons(folder, *sessions, last_word=None, acts_like=Acts):
     """Control servers of so many daemons, served by a thread of their own."""
     begun, loop = threading.Event(), uvloop.new_event_loop()
     servers, acts = [], []
 
     async def begin():
         for session in sessions:
-            one = Acts(session)
+            one = acts_like(session)
             server = ControlServer(
                 one, socket_path(folder, ACCOUNT, session), ControlConfig(), mono_ns=lambda: 0
             )
@@ -75,13 +75,13 @@ def daemons(folder, *sessions, last_word=None):
 
     thread = threading.Thread(target=live)
     thread.start()
-    assert begun.wait(20.0)
+    assert begun.wait(60.0)
     try:
         yield acts
     finally:
         loop.call_soon_threadsafe(lambda: [server.close() for server in servers])
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(20.0)
+        thread.join(60.0)
         loop.close()
 
 
@@ -92,7 +92,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def command(verb, **settings):
-    return client.run(default_config(**{f"control.{key}": value for key, value in settings.items()}), verb)
+    patient = {"answer_s": 60.0, "stop_s": 60.0, **settings}
+    return client.run(default_config(**{f"control.{key}": value for key, value in patient.items()}), verb)
 
 
 def test_without_a_daemon_a_command_says_how_to_start_one_and_exits_with_3(folder, capsys):

@@ -57,7 +57,7 @@ def serve(folder, talk, *, acts=None, **changes):
         server = ControlServer(acts, path, ControlConfig(**changes), mono_ns=lambda: acts.mono_ns)
         await server.start()
         try:
-            async with asyncio.timeout(20.0):
+            async with asyncio.timeout(60.0):
                 return await talk(server, path, acts)
         finally:
             server.close()

@@ -2,8 +2,10 @@
 
 import json
 from random import Random
+from types import MappingProxyType
 
 import pytest
+from orjson import Fragment
 
 from polybot.control.wire import VERBS, Request, encode, parse_request
 from polybot.errors import DecodeError
@@ -69,3 +71,29 @@ def test_random_bytes_never_do_anything_but_parse_or_be_refused():
             outcomes["refused"] += 1
     assert sum(outcomes.values()) == 5_000
     assert min(outcomes.values()) > 100
+
+
+def test_a_cursor_is_digits_or_nothing():
+    assert parse_request(b'{"do": "watch", "since": "12"}').since == 12
+    assert parse_request(b'{"do": "watch", "since": ""}').since is None
+    assert parse_request(b'{"do": "watch"}').since is None
+    for cursor in ('"-1"', '"1e3"', '" 1"', '"' + "9" * 19 + '"', '"\\u0661"', '"x"'):
+        with pytest.raises(DecodeError) as caught:
+            parse_request(b'{"do": "watch", "since": %s}' % cursor.encode())
+        assert caught.value.code == "not_a_cursor"
+    with pytest.raises(DecodeError) as caught:
+        parse_request(b'{"do": "watch", "since": 12}')
+    assert caught.value.code == "not_text"
+
+
+def test_parts_that_are_json_already_are_handed_on_as_they_are():
+    data = {"events": [Fragment(b'{"seq":1}'), Fragment(b'{"seq":2}')], 3: MappingProxyType({"a": 1})}
+    assert json.loads(encode(data)) == {"events": [{"seq": 1}, {"seq": 2}], "3": {"a": 1}}
+    with pytest.raises(TypeError):
+        encode({"a": object()})
+
+
+def test_half_a_surrogate_pair_does_not_keep_an_answer_from_being_one():
+    with pytest.raises(DecodeError) as caught:
+        parse_request(b'{"\\ud800": "x"}')
+    assert json.loads(encode({"error": str(caught.value), "more": ["\ud800", {"a": 1.5}]}))["more"] == ["?", {"a": 1.5}]

@@ -12,7 +12,7 @@ from polybot.clock import SystemClock
 from polybot.feeds.connection import Connection
 
 NS = 1_000_000_000
-WAIT_S = 10.0
+WAIT_S = 60.0  # nothing waits so long unless it is stuck
 SPEED = 25.0  # venue seconds per wall second: the 250 ms timer ticks every 10 ms
 
 Handler = Callable[["Peer", web.WebSocketResponse], Awaitable[None]]

@@ -344,15 +344,18 @@ def test_rollover_at_a_shutdown_notice_loses_and_repeats_no_trade() -> None:
     async def scenario() -> None:
         async with peer_of(listen, path="/stream") as peer:
             sink = Collector()
-            feed = SpotFeed((peer.base,), "BTCUSDT", FeedsConfig(spot_silence_s=60.0), sink=sink)
-            connection = Connection(feed, clock(), FeedsConfig(), rng=Random(1))
-            number = 0
+            patient = FeedsConfig(spot_silence_s=600.0, connect_timeout_s=60.0)
+            feed = SpotFeed((peer.base,), "BTCUSDT", patient, sink=sink)
+            connection = Connection(feed, clock(), patient, rng=Random(1))
+            number, second_notice = 0, 0
             async with running(connection), asyncio.timeout(WAIT_S):
                 await peer.sockets.reach(1)
                 while connection.disconnects < 2:
                     number += 1
                     frames = [trade(number)]
-                    if number in (20, 400):
+                    if connection.disconnects == 1 and not second_notice:
+                        second_notice = number + 100
+                    if number in (20, second_notice):
                         frames.append(SHUTDOWN)
                     for socket in tuple(peer.sockets.items):
                         assert isinstance(socket, web.WebSocketResponse)

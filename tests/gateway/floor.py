@@ -169,7 +169,7 @@ class Floor:
             clock,
             close_entries=lambda closed: self.entries_open.append((clock.now_ns(), not closed)),
             problem=lambda: self.problem,
-            notice=lambda level, text: self.notices.append(f"{level} {text}"),
+            notice=lambda level, text, **_: self.notices.append(f"{level} {text}"),
             spawn=self.spawn,
             reconcile_s=30.0,
         )

@@ -10,10 +10,12 @@ from polybot.config import GatewayConfig
 from polybot.errors import NotSent, VenueUnavailable
 from polybot.gateway.http import LaneClient
 from polybot.gateway.wire import MAX_BODY_BYTES
+from polybot.transport import HttpResponse
 
 Scenario = Callable[[LaneClient, str], Awaitable[None]]
 GIVE_UP = web.AppKey("GIVE_UP", asyncio.Event)
 SEEN: list[tuple[str, str, bytes, str | None]] = []
+PATIENCE_S = 60.0  # nothing waits so long unless it is stuck
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -25,6 +27,7 @@ async def echo(request: web.Request) -> web.Response:
 
 
 async def silent(request: web.Request) -> web.Response:
+    SEEN.append((request.method, request.path_qs, b"", None))
     await request.app[GIVE_UP].wait()
     return web.Response()
 
@@ -113,7 +116,7 @@ def test_no_complete_answer_is_unavailable(path: str, words: str) -> None:
     async def scenario(client: LaneClient, base: str) -> None:
         with pytest.raises(VenueUnavailable, match=words):
             await client.request(
-                "POST", f"{base}{path}?key=secret", body=b"{}", timeout_s=0.3 if path == "/silent" else 5
+                "POST", f"{base}{path}?key=secret", body=b"{}", timeout_s=0.3 if path == "/silent" else PATIENCE_S
             )
 
     with_server(scenario)
@@ -152,29 +155,36 @@ def test_what_before_write_raises_ends_the_request_unsent_and_leaves_the_connect
 
 def test_a_cancel_does_not_wait_behind_places_that_hang() -> None:
     async def scenario(client: LaneClient, base: str) -> None:
-        hanging = [
-            asyncio.ensure_future(client.request("POST", f"{base}/silent", body=b"{}", timeout_s=1.0))
-            for _ in range(40)
-        ]
-        await asyncio.sleep(0)
-        assert (await client.request("DELETE", f"{base}/echo", body=b"{}", timeout_s=0.9)).status == 418
-        ended = await asyncio.gather(*hanging, return_exceptions=True)
-        kinds = [type(error) for error in ended]
-        assert kinds.count(VenueUnavailable) >= GatewayConfig().connections
-        assert kinds.count(NotSent) >= 20, "those never had a connection"
-        assert len(kinds) == kinds.count(NotSent) + kinds.count(VenueUnavailable)
+        def places(count: int, timeout_s: float) -> list[asyncio.Future[HttpResponse]]:
+            asked = [client.request("POST", f"{base}/silent", body=b"{}", timeout_s=timeout_s) for _ in range(count)]
+            return [asyncio.ensure_future(one) for one in asked]
+
+        hanging = places(GatewayConfig().connections, PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S / 2):
+            while len(SEEN) < len(hanging):
+                await asyncio.sleep(0.001)
+        behind = places(20, PATIENCE_S)
+        answer = await client.request("DELETE", f"{base}/echo", body=b"{}", timeout_s=PATIENCE_S / 2)
+        assert answer.status == 418
+        assert not any(place.done() for place in hanging + behind)
+        late = await asyncio.gather(*places(20, 0.05), return_exceptions=True)
+        assert [type(error) for error in late] == [NotSent] * 20, "those never had a connection"
+        for place in hanging + behind:
+            place.cancel()
+        await asyncio.gather(*hanging, *behind, return_exceptions=True)
+        assert len(SEEN) == len(hanging) + 1
 
     with_server(scenario)
 
 
 def test_warm_connections_are_there_before_the_first_order() -> None:
     async def scenario(client: LaneClient, base: str) -> None:
-        assert await client.warm(f"{base}/echo", 2.0) == 6
+        assert await client.warm(f"{base}/echo", PATIENCE_S) == 6
         ports = [await client.request(method, f"{base}/echo") for method in ("POST", "DELETE", "GET") for _ in range(3)]
         assert len({answer.body for answer in ports}) == 3, "one warm connection of each lane was used"
         opened = sum(lane.opened for lane in client._lanes.values())
         assert opened == 6, "and none was opened anew"
-        assert await client.warm(base.rpartition(":")[0] + ":9/time", 2.0) == 0
+        assert await client.warm(base.rpartition(":")[0] + ":9/time", PATIENCE_S) == 0
 
     with_server(scenario)
 

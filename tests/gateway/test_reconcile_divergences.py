@@ -106,7 +106,7 @@ class Case:
             bench.clock,
             close_entries=self.closed.append,
             problem=str,
-            notice=lambda level, text: self.notices.append(f"{level} {text}"),
+            notice=lambda level, text, **_: self.notices.append(f"{level} {text}"),
             spawn=lambda work: self.spawned.append(bench.group.create_task(work)),
             reconcile_s=30.0,
         )

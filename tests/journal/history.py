@@ -32,7 +32,7 @@ START_NS = 1_795_337_000 * NS
 SHARE = 1_000_000
 ACCOUNT = "0x" + "a1" * 20
 SMALL = JournalSettings(
-    preallocate_bytes=1 << 16, reserve_bytes=1 << 12, sync_every_s=0.005, stop_wait_s=10.0
+    preallocate_bytes=1 << 16, reserve_bytes=1 << 12, sync_every_s=0.005, stop_wait_s=60.0
 )
 STRATEGIES = ("latency_arb", "certainty_capture", "lp_extreme")
 

@@ -17,7 +17,7 @@ from polybot.journal.reader import list_segments, read_journal, recover
 from polybot.journal.records import encode
 from polybot.journal.recovery import Fold
 
-WAIT_S = 20.0
+WAIT_S = 60.0  # nothing waits so long unless it is stuck
 
 
 KILLER = """

@@ -35,7 +35,7 @@ from polybot.journal.recovery import fold
 from polybot.journal.writer import JournalSettings, JournalWriter
 
 DAY_NS = 86_400 * NS
-WAIT_S = 20.0
+WAIT_S = 60.0  # nothing waits so long unless it is stuck
 
 
 def trade_a_little(journal: Journal, base: int = 1_000) -> None:
@@ -211,7 +211,9 @@ def test_a_slow_sync_does_not_hold_up_records_and_is_bounded_where_it_is_waited_
 
 
 def test_without_space_no_new_order_is_taken_but_what_is_open_is_still_told(tmp_path, monkeypatch):
-    settings = JournalSettings(preallocate_bytes=1 << 14, reserve_bytes=1 << 13, sync_every_s=0.001)
+    settings = JournalSettings(
+        preallocate_bytes=1 << 14, reserve_bytes=1 << 13, sync_every_s=0.001, stop_wait_s=WAIT_S
+    )
     journal = open_journal(tmp_path, settings=settings)
     journal.market_open(0, make_spec(), order_seq_base=1)
 
@@ -273,7 +275,7 @@ def test_a_file_size_limit_of_the_system_stops_intents_and_loses_none_taken(tmp_
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=240,
     )
     taken, failed, right_error = told.stdout.split()
     assert (failed, right_error) == ("True", "True")
@@ -299,7 +301,7 @@ def test_a_second_process_is_refused_with_the_first_ones_process_id(tmp_path, pr
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=240,
     )
     assert f"already traded by process {os.getpid()}" in told.stdout
     with pytest.raises(AlreadyRunning):

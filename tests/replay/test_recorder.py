@@ -312,7 +312,7 @@ def test_with_a_thread_everything_is_on_disk_when_the_wait_ends(tmp_path):
         events.add(EventKind.EV_TIMER, recv_ns=clock.ns)
         log.step(events, engine.process(events))
     log.close()
-    log.wait()
+    log.wait(60.0)
     assert list((log.path / "part-0001").glob("tail-*")) == []
     verdict = verify(open_inputs(log.path))
     assert (verdict.steps, verdict.is_identical, verdict.is_ended) == (5_000, True, True)

@@ -21,7 +21,7 @@ from polybot.replay.verify import Player, verify
 from polybot.tape.records import EntryKind
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 120
+LIMIT_S = 600
 
 
 @pytest.fixture(scope="module")

@@ -397,7 +397,7 @@ def test_without_textual_one_line_says_what_to_install(
     config, tape = taped
     monkeypatch.delitem(sys.modules, "polybot.replay.step_screen")
     monkeypatch.setitem(sys.modules, "textual.app", None)
-    with pytest.raises(ConfigError, match=r"pip install 'polybot\[step\]'"):
+    with pytest.raises(ConfigError, match=r"make extras"):
         run_step(replace(config, replay=replace(config.replay, source=str(tape.path))))
 
 

@@ -13,7 +13,7 @@ from polybot.errors import ConfigError, VenueError
 from polybot.gateway.http import LaneClient
 from polybot.sim.process import SimProcess, fetch_info
 
-LIMIT_S = 60
+LIMIT_S = 240
 
 
 def run(coroutine):
@@ -67,11 +67,11 @@ def test_a_child_serves_tells_how_to_join_and_ends_with_its_pipe(tmp_path):
 
 
 def test_the_child_does_not_get_the_parents_secrets(monkeypatch):
-    from polybot.sim.process import _child_environment
+    from polybot.sim.process import child_environment
 
     monkeypatch.setenv("POLYMARKET_PRIVATE_KEY", "0xsecret")
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "secret")
-    kept = _child_environment()
+    kept = child_environment()
     assert "PATH" in kept
     assert not [name for name, value in kept.items() if "secret" in value]
     assert set(kept) <= set(os.environ) | {"PYTHONPATH"}

@@ -11,7 +11,7 @@ from polybot.tape import cache
 
 DTYPE = np.dtype([("n", "<i8")])
 PIECES = [np.arange(at, at + 1_000, dtype="<i8").view(DTYPE) for at in range(0, 4_000, 1_000)]
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 def test_a_cache_that_another_reader_begins_to_write_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ def test_pandas_gets_the_columns_when_it_is_there(tape: Tape, monkeypatch: pytes
     assert list(tape.to_pandas("trades")) == list(tape.columns("trades"))
 
 
-@pytest.mark.parametrize(("name", "how"), [("pandas", "pip install pandas"), ("pyarrow", r"polybot\[parquet\]")])
+@pytest.mark.parametrize(("name", "how"), [("pandas", "pip install pandas"), ("pyarrow", "make extras")])
 def test_without_an_optional_library_the_way_to_it_is_told(
     tape: Tape, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, how: str
 ) -> None:

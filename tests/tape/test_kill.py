@@ -168,7 +168,7 @@ def test_the_real_recorder_of_several_markets_killed_loses_at_most_the_last_fram
     assert {tape.spec.interval for tape in map(polybot.tape.open, folders) if tape.spec} == {"5m", "15m"}
     events = {path: polybot.tape.open(path).events.tobytes() for path in folders}
     with start(tmp_path, project_dir, ["-m", "polybot", "import"], "source=tapes") as process:
-        printed, _ = process.communicate(timeout=60)
+        printed, _ = process.communicate(timeout=240)
     assert process.returncode == 0, printed
     assert printed.count("sealed as killed") == len(folders)
     for path in folders:

@@ -18,6 +18,7 @@ from polybot.config import TelemetryConfig
 from polybot.market.spec import MarketSpec
 from polybot.telemetry.console import Console
 from polybot.telemetry.inbox import TelemetryInbox
+from polybot.telemetry.recent import RecentEvents
 from polybot.telemetry.redact import Redactor
 from polybot.telemetry.writer import TelemetryWriter
 
@@ -88,6 +89,7 @@ class Desk:
     redactor: Redactor = field(default_factory=Redactor)
     environ: dict[str, str] = field(default_factory=dict)
     on_error: Any = None
+    recent: RecentEvents | None = None
 
     def __post_init__(self) -> None:
         self.inbox = TelemetryInbox(self.ring)
@@ -102,6 +104,7 @@ class Desk:
             denials=DENIALS,
             scrub=self.redactor.scrub,
             on_error=self.on_error,
+            recent=self.recent,
         )
 
     def push(self, kind: CommandKind, *, eval_ns: int = 0, **fields: Any) -> None:

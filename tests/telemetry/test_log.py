@@ -30,7 +30,15 @@ class Logs:
         self.setup: LogSetup = configure_logging(settings, Redactor(KEY), stderr=self.stderr)
 
     def text(self) -> str:
-        return self.path.read_text()
+        return self.read(self.path)
+
+    def errors(self) -> str:
+        assert self.setup.flush()
+        return self.stderr.getvalue()
+
+    def read(self, path: Path) -> str:
+        assert self.setup.flush()
+        return path.read_text()
 
 
 @pytest.fixture
@@ -65,7 +73,7 @@ def test_a_secret_is_masked_in_message_fact_and_traceback(logs: Logs) -> None:
         sign(KEY)
     except RuntimeError:
         logger.exception("failed", raw=KEY[2:].upper())
-    for text in (logs.text(), logs.stderr.getvalue()):
+    for text in (logs.text(), logs.errors()):
         assert "4c0883" not in text.lower()
         assert "cannot sign with [redacted], 132 characters" in text
 
@@ -92,7 +100,7 @@ def test_json_lines_have_the_same_facts_and_no_secret(json_logs: Logs) -> None:
     assert documents[0]["facts"] == {"order_seq": 12, "key": "[redacted]", "note": 'say "x"'}
     assert "RuntimeError" in documents[1]["exception"]
     assert "4c0883" not in json_logs.text()
-    assert "refused order_seq=12 key=[redacted]" in json_logs.plain_path.read_text()
+    assert "refused order_seq=12 key=[redacted]" in json_logs.read(json_logs.plain_path)
 
 
 def test_stdlib_logging_goes_the_same_way(logs: Logs) -> None:
@@ -114,8 +122,8 @@ def test_libraries_that_log_urls_are_quiet_below_warning(library: str, logs: Log
 def test_stderr_has_warnings_only(logs: Logs) -> None:
     logger.info("quiet")
     logger.warning("loud")
-    assert "quiet" not in logs.stderr.getvalue()
-    assert "loud" in logs.stderr.getvalue()
+    assert "quiet" not in logs.errors()
+    assert "loud" in logs.errors()
 
 
 def test_uncaught_exceptions_are_logged_and_scrubbed(logs: Logs) -> None:
@@ -124,7 +132,7 @@ def test_uncaught_exceptions_are_logged_and_scrubbed(logs: Logs) -> None:
     except RuntimeError as problem:
         sys.excepthook(type(problem), problem, problem.__traceback__)
     assert "uncaught exception" in logs.text()
-    assert "4c0883" not in logs.text() + logs.stderr.getvalue()
+    assert "4c0883" not in logs.text() + logs.errors()
 
 
 def test_uncaught_exceptions_of_threads_are_logged_and_scrubbed(logs: Logs) -> None:
@@ -132,7 +140,7 @@ def test_uncaught_exceptions_of_threads_are_logged_and_scrubbed(logs: Logs) -> N
     thread.start()
     thread.join()
     assert "uncaught exception thread=worker" in logs.text()
-    assert "4c0883" not in logs.text() + logs.stderr.getvalue()
+    assert "4c0883" not in logs.text() + logs.errors()
 
 
 def test_the_level_is_a_setting(tmp_path: Path) -> None:

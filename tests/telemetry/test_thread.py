@@ -8,6 +8,8 @@ from polybot._fast.ring import CommandRing
 from polybot.telemetry.thread import TelemetryThread
 from tests.telemetry.scripted import Desk, command
 
+WAIT_S = 60.0  # nothing waits so long unless it is stuck
+
 
 def test_a_producer_and_the_thread_lose_no_order_and_count_every_drop(tmp_path: Path) -> None:
     desk = Desk(tmp_path, ring=CommandRing(loose_capacity=64, keep_start=4))
@@ -22,7 +24,7 @@ def test_a_producer_and_the_thread_lose_no_order_and_count_every_drop(tmp_path: 
             desk.ring.push_bytes(denied)
         if number % 100 == 0:
             thread.poke()
-    assert thread.stop()
+    assert thread.stop(WAIT_S)
     assert problems == []
     keys = [int(line.split(",")[1]) for line in desk.table("fills.csv")[1:]]
     assert keys == list(range(3_000))
@@ -49,7 +51,7 @@ def test_notes_and_records_from_several_threads_all_arrive(tmp_path: Path) -> No
         producer.start()
     for producer in producers:
         producer.join()
-    assert thread.stop()
+    assert thread.stop(WAIT_S)
     assert problems == []
     rows = [line.split(",") for line in desk.table("orders.csv")[1:]]
     assert sorted(int(row[1]) for row in rows) == [*range(500), *range(1_000, 1_500)]
@@ -69,9 +71,9 @@ def test_a_drain_that_raises_is_told_and_the_thread_goes_on(tmp_path: Path) -> N
     thread = TelemetryThread(desk.writer, on_error=on_error, every_s=0.001)
     desk.push(CommandKind.CMD_FILL, market=3, order_seq=1, confidence=float("nan"), reason=1)
     thread.start()
-    assert failed.wait(10)
+    assert failed.wait(WAIT_S)
     desk.push(CommandKind.CMD_PLACE, market=3, order_seq=2)
-    assert thread.stop()
+    assert thread.stop(WAIT_S)
     assert thread.errors == 1
     assert len(desk.table("orders.csv")) == 2
 

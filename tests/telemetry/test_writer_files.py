@@ -157,6 +157,8 @@ def test_markets_csv_has_one_row_that_sums_the_market(desk: Desk) -> None:
             "signals": "2",
             "dispatched": "1",
             "denied": "1",
+            "dropped": "0",
+            "untold": "0",
             "orders": "1",
             "fills": "1",
             "cost_micro_usd": "6630160",
@@ -188,6 +190,38 @@ def test_market_json_tells_spec_strike_outcome_stats_refusals_and_coverage(desk:
     assert document["strategies"]["certainty_capture"]["pnl_micro_usd"] == 0
     assert document["cost_differs_from_fills"] is False
     assert document["finished"] == "2025-11-22T07:56:30Z"
+
+
+def test_the_engines_final_counts_are_the_truth_where_records_were_lost(desk: Desk) -> None:
+    row = {"signals": 40, "orders": 1, "dropped": 2, "denied": {"COOLDOWN": 30, "HOUSE_SIDE": 7}}
+    counts = {"seconds": {}, "strategies": {"latency_arb": row}}
+    desk.open_market()
+    desk.inbox.market_counts(3, counts, now_ns=START_NS + 10 * NS)
+    play_market(desk)
+    document = json.loads("\n".join(desk.table("market.json")))
+    assert (document["totals"]["signals"], document["totals"]["untold"]) == (2, 0)
+    desk.inbox.market_counts(3, counts, now_ns=END_NS + 95 * NS, is_final=True)
+    desk.inbox.market_finished(3, now_ns=END_NS + 95 * NS)
+    desk.drain_all()
+    document = json.loads("\n".join(desk.table("market.json")))
+    told = {name: document["totals"][name] for name in ("signals", "dispatched", "denied", "dropped", "untold")}
+    assert told == {"signals": 40, "dispatched": 1, "denied": 37, "dropped": 2, "untold": 36}
+    assert document["refusals"] == {"COOLDOWN": 30, "HOUSE_SIDE": 7}
+    assert document["why"] == {"at": "2025-11-22T07:56:35Z", "final": True, **counts}
+    assert {name: desk.markets()[-1][name] for name in told} == {name: str(count) for name, count in told.items()}
+
+
+def test_counts_of_a_window_that_still_runs_are_written_with_the_next_drain(desk: Desk) -> None:
+    desk.open_market()
+    desk.drain_all()
+    assert json.loads("\n".join(desk.table("market.json")))["why"] is None
+    counts = {"seconds": {"ASKED": 9.5}, "strategies": {}}
+    desk.inbox.market_counts(3, counts, now_ns=START_NS + 10 * NS)
+    desk.inbox.market_counts(9, counts, now_ns=START_NS + 10 * NS)  # of a market nobody announced
+    desk.drain_all()
+    why = json.loads("\n".join(desk.table("market.json")))["why"]
+    assert why == {"at": "2025-11-22T07:50:10Z", "final": False, **counts}
+    assert desk.writer.health().unassigned == 1
 
 
 def test_run_totals_add_up(desk: Desk) -> None:
@@ -404,7 +438,7 @@ def test_a_disk_that_refuses_is_told_once_and_heals_without_loss(tmp_path: Path)
     desk.drain_all()
     health = desk.writer.health()
     assert desk.text().count("WARNING   telemetry cannot write: NotADirectoryError") == 1
-    assert (health.rows_waiting, health.rows_lost) == (2 + 3 + 2 + 1, 0)
+    assert (health.rows_waiting, health.rows_lost) == (2 + 3 + 2 + 1 + 300, 0)
     assert health.disk_error
     out_dir.unlink()
     desk.drain_all()

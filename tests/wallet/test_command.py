@@ -307,7 +307,7 @@ def test_an_action_without_the_extra_is_one_line_with_the_fix(
     monkeypatch.setattr("polybot.credentials.process.harden_process", lambda: None)
     monkeypatch.setitem(__import__("sys").modules, "polymarket", None)
     assert main(["wallet", "venue=polymarket", "action=approve"]) == 2
-    assert capsys.readouterr().err.endswith("pip install 'polybot[wallet]'\n")
+    assert capsys.readouterr().err.endswith("make extras\n")
 
 
 # -- over real sockets

@@ -170,5 +170,5 @@ def test_a_contract_wallet_without_the_relayers_key_is_refused_before_anything(w
 
 def test_without_the_extra_there_is_one_line_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "polymarket", None)
-    with pytest.raises(ConfigError, match=r"not installed: pip install 'polybot\[wallet\]'$"):
+    with pytest.raises(ConfigError, match=r"not installed: make extras$"):
         check_installed()
