@@ -74,13 +74,16 @@ class _Campaign:
         waiting = self._take_finished()
         self._say(*self._head(len(waiting)))
         self.started_ns = self.clock.mono_ns()
+        is_interrupted = False
         try:
             with interruptible() as told:
-                done = self._play(waiting, told)
+                self._play(waiting, told)
+        except KeyboardInterrupt:
+            is_interrupted = True
         finally:
             self._end_workers()
             _remove_if_empty(folder / "work")
-        if not done:
+        if is_interrupted:
             kept = f"{len(self.results)} of {len(self.plans)} runs are kept"
             self._say("", f"interrupted: {kept}; the same command goes on from there")
             raise KeyboardInterrupt
@@ -99,19 +102,18 @@ class _Campaign:
                 self.results[plan.name] = result
         return waiting
 
-    def _play(self, waiting: list[RunPlan], told: int) -> bool:
-        """Play what waits; False when a signal came first (`told` becomes readable)."""
+    def _play(self, waiting: list[RunPlan], told: int) -> None:
+        """Play what waits; raises KeyboardInterrupt when a signal comes first (`told` becomes readable)."""
         workers = self._workers()
         while waiting or self.running:
             while waiting and len(self.running) < workers:
                 self._start(waiting.pop(0))
             ready = connection.wait([told, *self.running])
             if told in ready:
-                return False
+                raise KeyboardInterrupt
             for sentinel in ready:
                 assert isinstance(sentinel, int)
                 self._finish(*self.running.pop(sentinel))
-        return True
 
     def _workers(self) -> int:
         return self.config.campaign.workers or core_count()

@@ -43,7 +43,10 @@ DEFAULT_INTERVAL = "5m"
 _FLAGS = ("--cfg", "--config-dir", "--help", "--multirun", "--resolve", "--step", "--version", "--why")
 _FLAGS_WITH_VALUE = ("--cfg", "--config-dir")
 # Commands whose group of settings has another name.
-_GROUPS: Mapping[str, str] = {"import": "record"}
+_GROUPS: Mapping[str, str] = {
+    "import": "record", "status": "control", "halt": "control", "resume": "control", "flatten": "control",
+    "kill": "control",
+}  # fmt: skip
 _ANALYZE_SHORT = (
     "paths", "by", "kind", "run", "label", "strategy", "asset", "interval", "market", "outcome", "from_day", "to_day",
     "min_fills", "min_pnl_usd", "max_pnl_usd", "sort", "limit_count", "output", "out_file",
@@ -57,10 +60,15 @@ _SHORT: Mapping[str, tuple[str, ...]] = {
     "analyze": _ANALYZE_SHORT,
     "backtest": _BACKTEST_SHORT,
     "dashboard": ("port", "watch_ms"),
+    "flatten": ("reason", "account", "json"),
+    "halt": ("reason", "account", "json"),
     "import": ("source", "source_format", "markets_file", "out_dir"),
+    "kill": ("reason", "account", "json"),
     "record": ("cycles", "intervals", "out_dir"),
     "replay": ("source", "step"),
     "report": ("source", "live", "out_dir"),
+    "resume": ("reason", "account", "json"),
+    "status": ("why", "market", "account", "json"),
     "wallet": ("action", "market", "shares", "confirm"),
 }
 
@@ -86,11 +94,12 @@ class _Request:
 def entry_point() -> None:
     """Run the command line of this process and exit."""
     words = [word for word in sys.argv[1:] if word in _COMMANDS]
-    if words[:1] in ([], ["run"]):  # a daemon that is told to stop while it still loads has nothing to undo
+    early = _EARLY_ENDS.get(words[0] if words else "run")
+    if early is not None:  # a daemon that is told to stop while it still loads has nothing to undo
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _stop_early)
+            signal.signal(number, early)
     code = main(sys.argv[1:])
-    if words[:1] in ([], ["run"]):  # what is left is the interpreter's own end, in which a signal would hide the code
+    if early is not None:  # what is left is the interpreter's own end, in which a signal would hide the code
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
@@ -100,6 +109,15 @@ def _stop_early(number: int, frame: FrameType | None) -> None:
     """Until the daemon listens itself."""
     sys.stderr.write("polybot: stopped before it began to trade\n")
     raise SystemExit(0)
+
+
+def _stop_unrecorded(number: int, frame: FrameType | None) -> None:
+    """Until the recorder listens itself."""
+    sys.stderr.write("polybot: stopped before it began to record\n")
+    raise SystemExit(0)
+
+
+_EARLY_ENDS = {"run": _stop_early, "record": _stop_unrecorded}
 
 
 def _keep_code(code: int) -> None:

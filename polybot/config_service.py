@@ -20,6 +20,7 @@ class ServiceConfig:
     loop_lag_ms: float = ranged(1_000.0, 1.0, 60_000.0)  # healthy while no beat of the last 10 s came later
     restart_age_s: float = ranged(300.0, 0.1, 86_400.0)  # a feed silent for so long: the watchdog is not fed
     ready_s: float = ranged(30.0, 0.0, 3_600.0)  # "ready" is told at the latest so long after the first beat
+    refused_s: float = ranged(60.0, 0.0, 3_600.0)  # under a service manager a refused start ends so much later
     respawn_min_s: float = ranged(1.0, 0.01, 3_600.0)  # doubled each time
     respawn_max_s: float = ranged(300.0, 0.01, 86_400.0)
     respawn_reset_s: float = ranged(600.0, 0.1, 86_400.0)  # a companion that lived so long starts at the minimum again

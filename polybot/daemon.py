@@ -33,9 +33,10 @@ from polybot.control.serving import controlled
 from polybot.control.signals import StopSignals
 from polybot.credentials.sources import Secrets
 from polybot.doctor.gate import require_ready
-from polybot.errors import ConfigError, InvariantBroken, PolybotError, VenueError
+from polybot.errors import ConfigError, InvariantBroken, NotReady, PolybotError, VenueError
 from polybot.feeds.connection import Connection
 from polybot.gateway.http import LaneClient
+from polybot.notify import SOCKET_ENV
 from polybot.paper.gateway import PaperGateway
 from polybot.place import Place, find_place
 from polybot.replay.recorder import InputsRecorder, log_name
@@ -94,11 +95,23 @@ async def _run(config: Config, signals: StopSignals) -> int:
     except VenueError as error:
         sys.stderr.write(f"polybot: the venue refused this run: {error}\n")
         return EXIT_FAILED
+    except NotReady as error:
+        await _end_late(config, error)
+        raise
     finally:
         await http.close()
         if place is not None and place.sim is not None:
             await place.sim.stop()
         logs.close()
+
+
+async def _end_late(config: Config, error: NotReady) -> None:
+    """Under a service manager: an outage refuses every start, and starts in quick succession would soon be the last."""
+    wait_s = config.service.refused_s
+    if os.environ.get(SOCKET_ENV):
+        sys.stderr.write(f"polybot: {error}\npolybot: this start ends in {wait_s:g} s\n")
+        sys.stderr.flush()
+        await wall_clock().sleep(wait_s)
 
 
 def _apart(config: Config) -> Config:

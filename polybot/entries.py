@@ -113,7 +113,8 @@ class EntryGate:
             return problem
         paused = self._gateway.entry_pause()
         if paused is not RejectReason.NONE:
-            return f"gateway paused: {paused.name} {self._gateway.pause_detail()}".rstrip()
+            detail = self._gateway.pause_detail()  # names the blocks itself, in words
+            return f"gateway paused: {detail if detail.startswith(paused.name) else f'{paused.name} {detail}'}".rstrip()
         if self._reconciled:
             return ""
         if self._mismatch:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from polybot.control.health import HealthMonitor
     from polybot.trader import Trader
 
-__all__ = ["Notifier", "ServiceNews", "watchdog_period_s"]
+__all__ = ["SOCKET_ENV", "Notifier", "ServiceNews", "watchdog_period_s"]
 
 NS, US = 1_000_000_000, 1_000_000
 SOCKET_ENV, WATCHDOG_ENV, WATCHDOG_PID_ENV = "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"

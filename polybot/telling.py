@@ -84,7 +84,7 @@ class Teller:
         ages = {"spot": (now_ns - spot.data_ns) / NS, "oracle": (now_ns - spot.oracle_ns) / NS}
         needed = {"spot": spot.data_ns, "oracle": spot.oracle_ns}
         for index, market in self._engine.markets.items():
-            if market.start_ns <= now_ns < market.end_ns and not market.observed:
+            if market.start_ns <= now_ns < market.end_ns and not market.observed and not market.closed:
                 ages[f"book {index}"] = (now_ns - market.book_ns) / NS
                 needed[f"book {market.spec.slug}"] = max(market.book_ns, market.start_ns)
         self._inbox.feed_ages(ages)

@@ -313,7 +313,9 @@ class Trader:
                 finally:
                     self._keep_losses()
                     self._end_spawned()
+            self.tell_counts()
             raise
+        self.tell_counts()  # no task is left that could bring another event
         return self.summary
 
     async def _run(self) -> None:
@@ -341,8 +343,6 @@ class Trader:
         """The last save of this run; a disk that fails is said."""
         if not self.losses.flush():
             self.notice("ERROR", f"RESULTS AND HALTS NOT SAVED: {self.losses.problem}")
-        if self.stopping:
-            self.tell_counts()
 
     def _end_spawned(self) -> None:
         """Nobody waits for the gateway's tasks any more: what they had not found out is said to be open."""

@@ -170,11 +170,14 @@ def test_help_names_every_command_and_choice(capsys: pytest.CaptureFixture[str])
             assert word in out
 
 
-@pytest.mark.parametrize("command", ["analyze", "backtest", "import", "record", "replay", "report", "wallet"])
+@pytest.mark.parametrize(
+    "command",
+    ["analyze", "backtest", "import", "record", "replay", "report", "wallet", "status", "halt", "flatten", "kill"],
+)
 def test_help_of_a_command_lists_its_settings_with_default_and_meaning(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    group = {"import": "record"}.get(command, command)
+    group = cli._GROUPS.get(command, command)
     file = yaml.safe_load((ROOT / "conf" / group / "default.yaml").read_text())
     assert main([command, "--help"]) == 0
     out = capsys.readouterr().out

@@ -98,6 +98,9 @@ def test_the_daemon_is_watched_and_a_silent_feed_can_never_use_up_its_starts() -
     silence_s = default_config().service.restart_age_s
     burst, interval_s = int(found["StartLimitBurst"][0]), int(found["StartLimitIntervalSec"][0])
     assert burst * silence_s > interval_s
+    pause_s = default_config().service.refused_s + int(found["RestartSec"][0])
+    assert burst * pause_s > interval_s  # nor can a venue that refuses every start of real orders
+    assert int(found["TimeoutStartSec"][0]) > pause_s + default_config().doctor.venue_s
     assert int(found["TimeoutStartSec"][0]) > 2 * default_config().service.ready_s
     engine, service = default_config().engine, default_config().service
     assert int(found["TimeoutStopSec"][0]) > engine.stop_wait_s + service.stop_s

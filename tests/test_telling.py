@@ -42,9 +42,10 @@ class Desk:
         self.teller.feeds(now_ns)
         return [(kind, data["feed"]) for kind, _, _, data in self.told[before:]]
 
-    def open(self, index, *, start_s, end_s, observed=False):
+    def open(self, index, *, start_s, end_s, observed=False, closed=False):
         self.engine.markets[index] = SimpleNamespace(
             observed=observed,
+            closed=closed,
             start_ns=T0 + start_s * NS,
             end_ns=T0 + end_s * NS,
             book_ns=NEVER,
@@ -97,6 +98,7 @@ def test_observed_windows_and_those_that_do_not_run_are_not_needed(desk):
     desk.second(0)
     desk.open(3, start_s=10, end_s=600, observed=True)
     desk.open(4, start_s=500, end_s=800)
+    desk.open(5, start_s=10, end_s=14_400, closed=True)  # it broke: nobody follows its book
     assert [desk.second(at_s, fresh=("spot", "oracle")) for at_s in (100, 400)] == [[], []]
 
 

@@ -3,13 +3,14 @@
 Every window of the fault sweep is held to the same sums (fault_sweep); here are the runs that need their own.
 """
 
+import asyncio
 import json
 
 import pytest
 from runs import NS, QUIET, configure, markets, rows, run
 from signal_counts import broken_counts, sessions_of
 
-from polybot._fast.event import CommandKind
+from polybot._fast.event import CommandKind, EventBuffer
 from polybot._fast.ring import CommandRing
 from polybot.config import default_config
 from polybot.control import client
@@ -94,3 +95,30 @@ def test_the_command_tells_of_a_finished_window_without_a_daemon(three_lives, tm
 def test_the_counts_tell_no_more_than_a_window_lasts(three_lives):
     for one in sessions_of(three_lives.out_dir):
         assert sum(one["why"]["seconds"].values()) <= 300.0 + 1 / NS
+
+
+def test_signals_of_a_feed_that_is_only_just_ending_are_in_the_final_counts(tmp_path):
+    late = []
+
+    def linger(trader, venue):
+        """Stop at a signal, and have its event come once more when everything was told to end."""
+        feed, close = trader._runner.feed, trader.gateway.close
+
+        def seen(events):
+            before = sum(sum(market.stats()["signals"]) for market in trader.engine.markets.values())
+            feed(events)
+            if sum(sum(market.stats()["signals"]) for market in trader.engine.markets.values()) > before and not late:
+                late.append(EventBuffer(64))
+                late[0].extend_from(events)
+                trader.stop()
+
+        async def closing():
+            asyncio.get_running_loop().call_soon(feed, late[0])
+            await close()
+
+        trader._runner.feed, trader.gateway.close = seen, closing
+
+    result = run(tmp_path, configure(**BUSY), prepare=linger)
+    (told,) = sessions_of(result.out_dir)
+    assert told["totals"]["signals"] >= 2
+    assert broken_counts(result.out_dir) == []

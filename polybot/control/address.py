@@ -2,7 +2,7 @@
 
 Owns names, folder and modes: the folder is 0700, a socket 0600.  A name that would not fit the kernel's 107 bytes
 is replaced by its hash; a folder that is too long itself is refused.  Must not connect or serve.
-Called by control.server (one socket), control.client (all of them) and the daemon's start (kill file).
+Called by control.server (one socket), control.client, control.nobody (all of them) and the daemon's start (kill file).
 """
 
 import hashlib
@@ -12,7 +12,10 @@ from pathlib import Path
 
 from polybot.errors import ConfigError, KillFileFound
 
-__all__ = ["KILL_NAME", "check_no_kill_file", "control_folder", "kill_file", "make_folder", "socket_path", "sockets"]
+__all__ = [
+    "KILL_NAME", "MAX_PATH_BYTES", "check_no_kill_file", "control_folder", "kill_file", "make_folder", "socket_path",
+    "sockets",
+]  # fmt: skip
 
 KILL_NAME = "KILL"
 FOLDER_NAME = "control"

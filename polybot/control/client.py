@@ -18,6 +18,7 @@ from polybot.clock import wall_clock
 from polybot.config import Config
 from polybot.config_control import ControlConfig
 from polybot.control.address import control_folder, kill_file, sockets
+from polybot.control.nobody import why_nobody
 from polybot.control.past_windows import find_window
 from polybot.control.status_text import status_lines
 from polybot.control.why_text import past_lines, why_lines
@@ -129,7 +130,6 @@ def _wait_for_end(line: "_Line", answer: Answer, settings: ControlConfig) -> int
 def _find(state_dir: Path, settings: ControlConfig) -> "_Line":
     """The one daemon that is meant; raises NoDaemon."""
     alive: list[_Line] = []
-    silent: list[Path] = []
     for path in sockets(state_dir):
         line = _Line.to(path, settings.answer_s)
         if line is None:
@@ -137,7 +137,6 @@ def _find(state_dir: Path, settings: ControlConfig) -> "_Line":
         try:
             line.greet()
         except NoDaemon:
-            silent.append(path)
             line.close()
             continue
         alive.append(line)
@@ -147,8 +146,6 @@ def _find(state_dir: Path, settings: ControlConfig) -> "_Line":
             line.close()
     if len(fit) == 1:
         return fit[0]
-    if silent and not alive:
-        raise NoDaemon(f"a daemon is behind {silent[0]} and does not answer: it hangs; end its process by hand")
     raise NoDaemon(_why_none(state_dir, settings.account, alive, fit))
 
 
@@ -158,7 +155,7 @@ def _why_none(state_dir: Path, account: str, alive: list["_Line"], fit: list["_L
         return f"{len(fit)} daemons run here: say which{listed}"
     if alive:
         return f"no daemon fits control.account={account}; there are{listed}"
-    text = (
+    text = why_nobody(state_dir) or (
         f"no daemon found in {control_folder(state_dir)}: start one (python -m polybot run ...), or give the "
         "run.state_dir=... and the working folder it was started with"
     )

@@ -86,7 +86,8 @@ def needed_ages_s(trader: "Trader", since_ns: int) -> dict[str, float]:
     spot = trader.engine.spot
     stamps = {"spot": spot.data_ns, "oracle": spot.oracle_ns}
     for market in trader.engine.markets.values():
-        if not market.observed and market.start_ns <= now_ns < market.end_ns:
+        is_followed = not market.observed and not market.closed  # a window that broke has no feed any more
+        if is_followed and market.start_ns <= now_ns < market.end_ns:
             stamps[f"book {market.spec.slug}"] = max(market.book_ns, market.start_ns)
     return {
         name: trader.clock.real_s(max(0, now_ns - max(stamp_ns, since_ns)) / NS) for name, stamp_ns in stamps.items()
@@ -144,7 +145,7 @@ class HealthMonitor:
 
     def _beat(self) -> None:
         self.lag.beat()
+        self._schedule()  # first: no listener can end the beats
         for on_beat in self._listeners:
             on_beat()
-        self._schedule()
 

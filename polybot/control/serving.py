@@ -101,9 +101,14 @@ def _tell_stop(trader: Trader, *, is_open: bool) -> None:
     """The last thing of all that watchers hear."""
     summary = trader.summary
     pnl_usd = sum(summary.pnl_usd.values())
+    held = [one for one in trader.engine.markets.values() if not one.settled and (one.shares[0] or one.shares[1])]
+    held_usd = trader.engine.risk.position_usd if held else 0
+    text = "stopped: ORDERS MAY BE OPEN, look at the venue" if is_open else "stopped with no order open"
+    if held:
+        text += f"; STILL HELD: shares of {len(held)} windows, ${held_usd / 1e6:,.2f} at risk until the venue settles"
     trader.inbox.milestone(
         "stop",
-        "stopped: ORDERS MAY BE OPEN, look at the venue" if is_open else "stopped with no order open",
+        text,
         now_ns=trader.clock.now_ns(),
         data={
             "orders_may_be_open": is_open,
@@ -111,6 +116,7 @@ def _tell_stop(trader: Trader, *, is_open: bool) -> None:
             "settled": summary.settled,
             "refused": summary.refused,
             "pnl_usd": pnl_usd,
+            "held_usd": held_usd,
         },
     )
 

@@ -13,6 +13,7 @@ from polybot.control.why_text import miss_text
 __all__ = ["status_lines"]
 
 MICRO = 1_000_000
+CENT = 10_000
 TICKS = 10_000
 NS = 1_000_000_000
 SHOWN = 12  # orders and positions in the text; the JSON form has more
@@ -39,7 +40,7 @@ def _head(facts: Facts) -> Iterator[str]:
     yield f"account {facts['account']}   session {facts['session']}"
     yield (
         f"{facts['asset'].upper()} {facts['interval']}   venue time {now:%Y-%m-%d %H:%M:%S} UTC   risk {facts['risk']}"
-        f"   windows begun {facts['windows']['begun']} settled {facts['windows']['settled']}"
+        f"   windows settled {facts['windows']['settled']}"
         f" refused {facts['windows']['refused']}"
     )
 
@@ -62,7 +63,7 @@ def _money(facts: Facts) -> Iterator[str]:
     yield (
         f"pnl       day {_usd(pnl['day_usd'])} (halt at {_usd(-pnl['daily_halt_usd'])})   "
         f"week {_usd(pnl['week_usd'])} (halt at {_usd(-pnl['weekly_halt_usd'])})   "
-        f"open positions {_usd(pnl['marked_usd'])}"
+        f"open positions {_usd(pnl['marked_usd'])} (the halts count them)"
     )
     cash = "unknown" if exposure["cash_usd"] < 0 else _plain(exposure["cash_usd"])
     redeem = facts["unredeemed_usd"]
@@ -92,7 +93,9 @@ def _order(item: Facts) -> str:
 
 def _position(item: Facts) -> str:
     mark = "unknown" if item["mark_usd"] is None else _plain(item["mark_usd"])
-    return f"{item['slug']}  {item['shares'] / MICRO:g} {item['outcome']}  cost {_plain(item['cost_usd'])}  mark {mark}"
+    cost = item["cost_usd"]
+    paid = f"cost {_plain(cost)}" if cost >= 0 else f"sold for {_plain(-cost)} above cost"
+    return f"{item['slug']}  {item['shares'] / MICRO:g} {item['outcome']}  {paid}  mark {mark}"
 
 
 def _feeds(ages: Mapping[str, float | None]) -> str:
@@ -117,8 +120,8 @@ def _why(windows: Sequence[Facts]) -> Iterator[str]:
 
 
 def _usd(micro: int) -> str:
-    return f"{'-' if micro < 0 else '+'}${abs(micro) / MICRO:,.2f}"
+    return f"{'-' if micro <= -CENT / 2 else '+'}${abs(micro) / MICRO:,.2f}"
 
 
 def _plain(micro: int) -> str:
-    return f"${micro / MICRO:,.2f}"
+    return f"{'-' if micro <= -CENT / 2 else ''}${abs(micro) / MICRO:,.2f}"

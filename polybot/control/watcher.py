@@ -20,6 +20,7 @@ import orjson
 
 from polybot.config_control import ControlConfig
 from polybot.control.address import control_folder, sockets
+from polybot.control.nobody import why_nobody
 from polybot.control.wire import encode
 from polybot.errors import NoDaemon
 
@@ -46,15 +47,26 @@ class Watcher:
     """Follows the daemon whose ACCOUNT-SESSION, account or session begins with `target`; "": the only one."""
 
     def __init__(
-        self, state_dir: Path, target: str = "", settings: ControlConfig | None = None, *, from_start: bool = False
+        self,
+        state_dir: Path,
+        target: str = "",
+        settings: ControlConfig | None = None,
+        *,
+        from_start: bool = False,
+        known: tuple[tuple[Any, ...], str] | None = None,
     ) -> None:
-        """`from_start`: the first answer brings all events that are still kept, else only later ones come."""
+        """`from_start`: the first answer brings all events that are still kept, else only later ones come.
+
+        `known`: the process that was watched before (account, session, pid, started_ns) and the cursor then.
+        """
         self._state_dir = state_dir
         self._target = target
         self._settings = ControlConfig() if settings is None else settings
         self._line: _Line | None = None
         self._process: tuple[Any, ...] | None = None  # the last one that was watched
         self._cursor = "0" if from_start else ""
+        if known is not None:
+            self._process, self._cursor = known
         self._farewell: Answer | None = None  # a last word that came in answer to an act
         self._turn = asyncio.Lock()
 
@@ -236,4 +248,4 @@ def _why_none(state_dir: Path, target: str, lines: list[_Line], *, is_many: bool
         return f"{len(lines)} daemons run here, say which:{listed}"
     if lines:
         return f"no daemon fits {target}; there are{listed}"
-    return f"no daemon runs in {control_folder(state_dir)}"
+    return why_nobody(state_dir) or f"no daemon runs in {control_folder(state_dir)}"

@@ -42,7 +42,6 @@ class Watched:
     def __init__(self, trader: "Trader", recent: RecentEvents) -> None:
         self._trader = trader
         self._recent = recent
-        self._started_ns = trader.clock.now_ns()
 
     def describe(self, since: int | None) -> dict[str, Any]:
         """Everything but what `status` and health say."""
@@ -50,7 +49,6 @@ class Watched:
         settings = trader.config.control
         seen = self._recent.since(since, limit=settings.watch_events_count, limit_bytes=MAX_EVENT_BYTES)
         return {
-            "started_ns": self._started_ns,
             "speed": 1.0 / trader.clock.real_s(1.0),
             "markets": self._markets(),
             "counters": trader.tally.totals(),

@@ -11,7 +11,7 @@ from polybot.doctor.checks import checks_of_orders
 from polybot.doctor.rounds import make_round
 from polybot.doctor.site import Site
 from polybot.doctor.table import problem_lines
-from polybot.doctor.verdict import FAIL, WARN
+from polybot.doctor.verdict import FAIL, OK, WARN
 from polybot.errors import NotReady
 from polybot.place import Place
 from polybot.telemetry.redact import Redactor
@@ -34,5 +34,9 @@ async def require_ready(place: Place, http: HttpClient, redactor: Redactor) -> t
     if failed:
         listed = "".join(f"\n  {redactor.scrub(line)}" for line in failed)
         raise NotReady(f"real orders are refused: {len(failed)} of {len(rows)} checks failed{listed}")
+    unmade = [row for row in rows if row.verdict.level not in (OK, WARN)]
+    if unmade:  # none is superfluous before real orders
+        listed = "".join(f"\n  {row.name}: {redactor.scrub(row.verdict.seen)}" for row in unmade)
+        raise NotReady(f"real orders are refused: {len(unmade)} of {len(rows)} checks were not made{listed}")
     found = (f"pre-flight: {len(rows)} checks, none failed", *problem_lines(rows, WARN))
     return tuple(redactor.scrub(line) for line in found)

@@ -15,7 +15,6 @@ from polybot.telemetry.records import (
     Record,
     clock_text,
     expected_price_text,
-    money_text,
     order_status_text,
     order_type_text,
     outcome_text,
@@ -23,6 +22,7 @@ from polybot.telemetry.records import (
     shares_text,
     side_text,
     trade_status_text,
+    usd_text,
 )
 
 __all__ = [
@@ -92,7 +92,7 @@ def _entries(state: StepState) -> Text:
         line.append(f"  HALTED {state.halted}", BAD)
     line.append("  house ", DIM).append(state.house or "none")
     line.append("  position ", DIM).append(position_text(state.up_shares, state.down_shares))
-    line.append("  pnl ", DIM).append(f"${money_text(state.pnl_usd, sign=True)}")
+    line.append("  pnl ", DIM).append(usd_text(state.pnl_usd, sign=True))
     if state.outcome:
         line.append("  outcome ", DIM).append(state.outcome, HEAD)
     return line
@@ -196,7 +196,7 @@ def orders_panel(state: StepState, here: Sequence[Record]) -> Text:
         role = "maker" if record.size_frac == 1.0 else "taker"
         mark = HERE if record in here else " "
         line = _line((f"{mark}FILL {number_of(record.order_seq)} {_name(state, record.strategy)} ", HEAD))
-        line.append(f"{_terms(record)} {role} ${money_text(record.usd)} {trade_status_text(record.reason)}")
+        line.append(f"{_terms(record)} {role} {usd_text(record.usd)} {trade_status_text(record.reason)}")
         lines.append(line)
     orders = sorted(state.orders, key=lambda order: (not order.is_open, -order.seq))
     lines[:0] = [_order(order) for order in orders if order.is_open]
@@ -224,18 +224,18 @@ def denials_panel(state: StepState) -> Text:
 
 def account_panel(state: StepState) -> Text:
     """Holdings by strategy, money, settlements."""
-    cash = f"${money_text(state.cash_usd)}" if state.cash_usd >= 0 else "not told"
+    cash = usd_text(state.cash_usd) if state.cash_usd >= 0 else "not told"
     won = {record.strategy: record.usd for record in reversed(state.settlements)}  # the latest counts
     lines = [
-        _facts(("cost", f"${money_text(state.cost_usd)}"), ("fees", f"${money_text(state.fees_usd)}")),
-        _facts(("at risk", f"${money_text(state.exposure_usd)}"), ("cash", cash)),
+        _facts(("cost", usd_text(state.cost_usd)), ("fees", usd_text(state.fees_usd))),
+        _facts(("at risk", usd_text(state.exposure_usd)), ("cash", cash)),
     ]
     for number, one in enumerate(state.strategies):
         line = _line((f" {one.name:<18}{position_text(one.up_shares, one.down_shares):<16}", ""))
         if number in won:
-            line.append(f"pnl ${money_text(won[number], sign=True)}", HEAD)
+            line.append(f"pnl {usd_text(won[number], sign=True)}", HEAD)
         elif one.cost_usd:
-            line.append(f"${money_text(one.cost_usd)}")
+            line.append(usd_text(one.cost_usd))
         lines.append(line)
     return _stack(lines)
 

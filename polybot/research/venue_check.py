@@ -9,9 +9,11 @@ Must not change how the venue behaves.  Called by cli (`venue-check`) and by its
 """
 
 import multiprocessing
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -160,7 +162,13 @@ def _played(tasks: Sequence[Task], workers: int) -> Iterator[_Sample]:
     if workers == 1 or len(tasks) == 1:
         yield from map(_play, tasks)
         return
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(tasks))) as pool:
+    resource_tracker.ensure_running()  # it would unblock the signal in the middle of a start
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited: Ctrl-C is the parent's to act on
+    try:
+        pool = multiprocessing.get_context("spawn").Pool(min(workers, len(tasks)))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with pool:
         yield from pool.imap(_play, tasks)
 
 

@@ -23,7 +23,6 @@ from polybot.telemetry.records import (
     denial_text,
     expected_price_text,
     iso_text,
-    money_text,
     order_status_text,
     order_type_text,
     outcome_text,
@@ -32,6 +31,7 @@ from polybot.telemetry.records import (
     side_text,
     strike_source_text,
     trade_status_text,
+    usd_text,
 )
 from polybot.telemetry.totals import RunTotals
 
@@ -130,7 +130,7 @@ def order_line(record: Record, *, strategy: str, status: int, matched_micro: int
 def fill_line(record: Record, strategy: str) -> str:
     """A fill as booked."""
     role = "maker" if record.size_frac == 1.0 else "taker"
-    facts = facts_text(cost=f"${money_text(record.usd)}", fee=f"${int(record.edge) / 1e6:.4f}")
+    facts = facts_text(cost=usd_text(record.usd), fee=f"${int(record.edge) / 1e6:.4f}")
     head = f"FILL      {record.order_seq}  {strategy}  {_terms_text(record)}  {role}"
     return f"{head}  {facts}  {trade_status_text(record.reason)}"
 
@@ -139,9 +139,9 @@ def settlement_line(record: Record, strategy: str) -> str:
     """PnL of one strategy in one market."""
     facts = facts_text(
         winner=outcome_text(record.outcome),
-        cost=f"${money_text(int(record.edge))}",
-        payout=f"${money_text(record.shares)}",
-        pnl=f"${money_text(record.usd, sign=True)}",
+        cost=usd_text(int(record.edge)),
+        payout=usd_text(record.shares),
+        pnl=usd_text(record.usd, sign=True),
     )
     return f"SETTLED   {strategy}  {facts}"
 
@@ -179,7 +179,7 @@ def status_line(log: MarketLog, second: Second, totals: RunTotals) -> str:
         fair_up=f"{second.fair:.3f}",
         up=f"{_ticks(second.bid_ticks)}/{_ticks(second.ask_ticks)}",
         orders=sum(part.orders for part in log.strategies.values()),
-        pnl=f"${money_text(totals.pnl_micro, sign=True)}",
+        pnl=usd_text(totals.pnl_micro, sign=True),
     )
     stale = "" if second.spot_fresh and second.book_fresh else "  STALE"
     return f"{clock_text(second.now_ns)[:8]} {log.label}  {facts}{stale}"

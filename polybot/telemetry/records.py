@@ -39,6 +39,7 @@ __all__ = [
     "side_text",
     "strike_source_text",
     "trade_status_text",
+    "usd_text",
 ]
 
 TICKS_PER_USD = 10_000
@@ -178,6 +179,12 @@ def money_text(usd_micro: int, *, sign: bool = False) -> str:
     cents = (abs(usd_micro) + 5_000) // 10_000
     prefix = "-" if usd_micro < 0 and cents else "+" if sign and cents else ""
     return f"{prefix}{cents // 100}.{cents % 100:02d}"
+
+
+def usd_text(usd_micro: int, *, sign: bool = False) -> str:
+    """The same with the dollar where people write it: -$3.50, with `sign` +$3.50."""
+    text = money_text(usd_micro, sign=sign)
+    return f"{text[0]}${text[1:]}" if text[0] in "+-" else f"${text}"
 
 
 def number_text(value: float) -> str:

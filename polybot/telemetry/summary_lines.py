@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from polybot.telemetry.console_lines import counts_text, facts_text, us_text
 from polybot.telemetry.latency import StageStats
 from polybot.telemetry.market_log import MarketLog
-from polybot.telemetry.records import money_text, outcome_text
+from polybot.telemetry.records import money_text, outcome_text, usd_text
 from polybot.telemetry.totals import MarketSummary, RunTotals
 
 __all__ = ["TelemetryHealth", "final_lines", "market_lines"]
@@ -39,8 +39,8 @@ def market_lines(log: MarketLog, summary: MarketSummary) -> list[str]:
         outcome="UNRESOLVED" if log.outcome is None else outcome_text(log.outcome),
         our_mark="none" if log.our_mark is None else outcome_text(log.our_mark),
         pnl=_pnl_text(summary.pnl_micro),
-        cost=f"${money_text(summary.cost_micro)}",
-        fees=f"${money_text(summary.fees_micro)}",
+        cost=usd_text(summary.cost_micro),
+        fees=usd_text(summary.fees_micro),
         signals=summary.signals,
         orders=summary.orders,
         fills=summary.fills,
@@ -74,9 +74,9 @@ def final_lines(totals: RunTotals, health: TelemetryHealth, latency: Sequence[St
         ),
         facts_text(
             pnl=_pnl_text(totals.pnl_micro),
-            cost=f"${money_text(totals.cost_micro)}",
-            payout=f"${money_text(totals.payout_micro)}",
-            fees=f"${money_text(totals.fees_micro)}",
+            cost=usd_text(totals.cost_micro),
+            payout=usd_text(totals.payout_micro),
+            fees=usd_text(totals.fees_micro),
         ),
     )
     lines = [f"SUMMARY   {heads[0]}", *(INDENT + head for head in heads[1:])]
@@ -127,4 +127,4 @@ def _health_text(health: TelemetryHealth) -> str:
 
 
 def _pnl_text(pnl_micro: int | None) -> str:
-    return "unknown" if pnl_micro is None else f"${money_text(pnl_micro, sign=True)}"
+    return "unknown" if pnl_micro is None else usd_text(pnl_micro, sign=True)

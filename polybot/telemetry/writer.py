@@ -182,9 +182,9 @@ class TelemetryWriter:
     def _drain_round(self) -> int:
         records, evals = self._inbox.ring.drain()
         notes = self._inbox.take()
-        finals: list[inbox.MarketFinished | inbox.Milestone] = []
+        finals: list[inbox.Note] = []
         for note in notes:
-            if isinstance(note, inbox.MarketFinished) or (isinstance(note, inbox.Milestone) and note.kind == "stop"):
+            if _is_last_word(note):
                 finals.append(note)
             else:
                 self._guarded(self._note_handlers[type(note)], note)
@@ -192,8 +192,8 @@ class TelemetryWriter:
         if finals:
             count += self._empty_ring()
         for final in finals:
-            if isinstance(final, inbox.Milestone):
-                self._guarded(self._announcer.milestone, final)
+            if not isinstance(final, inbox.MarketFinished):
+                self._guarded(self._note_handlers[type(final)], final)
             elif final.market in self._logs:
                 self._guarded(self._finish, self._logs[final.market], final.now_ns)
         return count
@@ -524,3 +524,10 @@ class TelemetryWriter:
         if index == _NO_STRATEGY:
             return ""
         return self._strategies[index] if index < len(self._strategies) else f"strategy_{index}"
+
+
+def _is_last_word(note: inbox.Note) -> bool:
+    """Does it speak of all records before it, those included that are still in the ring?"""
+    if isinstance(note, inbox.MarketCounts):
+        return note.is_final
+    return isinstance(note, inbox.MarketFinished) or (isinstance(note, inbox.Milestone) and note.kind == "stop")

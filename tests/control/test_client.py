@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -180,8 +181,26 @@ def test_a_daemon_that_hangs_is_not_waited_for_longer_than_answer_s(folder):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as hung:
         hung.bind(os.fspath(path))
         hung.listen()
-        with pytest.raises(NoDaemon, match="does not answer: it hangs"):
+        with pytest.raises(NoDaemon, match=f"process {os.getpid()} .* does not answer: it hangs.*ORDERS MAY BE OPEN"):
             command("status", answer_s=0.2)
+
+
+def test_a_daemon_that_was_killed_is_not_told_as_one_that_never_ran(folder):
+    path = socket_path(folder, ACCOUNT, "s")
+    path.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as killed:
+        killed.bind(os.fspath(path))  # the file stays when it is closed, as after a kill -9
+    with pytest.raises(NoDaemon, match="without a last word .*ORDERS MAY BE OPEN.*start it again"):
+        command("status")
+
+
+def test_a_socket_whose_path_is_too_long_for_a_client_is_named_with_the_way_out(folder):
+    far = Path(folder, "f" * 110)
+    control = far / "control"
+    control.mkdir(parents=True)
+    (control / "0xaa-s.sock").touch()  # the daemon, started inside that folder, had a shorter name for it
+    with pytest.raises(NoDaemon, match="nothing can connect to a path of .* in the folder the daemon was started in"):
+        client.run(default_config(**{"run.state_dir": str(far)}), "status")
 
 
 def test_a_daemon_that_still_starts_is_asked_again(folder):

@@ -131,8 +131,9 @@ def test_a_kill_file_ends_a_daemon_and_keeps_the_next_from_starting_until_it_is_
         assert process.end()[0] == 0
 
 
-def test_a_signal_while_it_loads_ends_it_in_order_before_anything_was_started(tmp_path):
-    process = polybot(tmp_path, "venue.speed=4")
+@pytest.mark.parametrize(("command", "what"), [("run", "trade"), ("record", "record")])
+def test_a_signal_while_it_loads_ends_it_in_order_before_anything_was_started(tmp_path, command, what):
+    process = polybot(tmp_path, command, "venue.speed=4")
     status = Path(f"/proc/{process.pid}/status")
     caught = 0
     while not caught >> (signal.SIGTERM - 1) & 1:
@@ -141,6 +142,6 @@ def test_a_signal_while_it_loads_ends_it_in_order_before_anything_was_started(tm
         caught = int(line.split()[1], 16)
     process.signal(signal.SIGTERM)
     code, _ = process.end()
-    assert (code, process.errors()) == (0, "polybot: stopped before it began to trade")
+    assert (code, process.errors()) == (0, f"polybot: stopped before it began to {what}")
     process.close()
     assert not (tmp_path / "logs" / "sim").exists()

@@ -33,10 +33,13 @@ class Hands:
         return seconds / self.speed
 
 
-def market(slug: str, *, start_s: int, end_s: int, book_s: float, observed: bool = False) -> Any:
+def market(
+    slug: str, *, start_s: int, end_s: int, book_s: float, observed: bool = False, closed: bool = False
+) -> Any:
     return SimpleNamespace(
         spec=SimpleNamespace(slug=slug),
         observed=observed,
+        closed=closed,
         start_ns=T0 + start_s * NS,
         end_ns=T0 + end_s * NS,
         book_ns=T0 + round(book_s * NS),
@@ -112,7 +115,9 @@ def test_needed_are_spot_oracle_and_the_books_of_windows_that_are_traded_now() -
     fresh = market("fresh", start_s=58, end_s=358, book_s=-999.0)  # has just begun: nothing can be old yet
     ended = market("ended", start_s=-300, end_s=0, book_s=-200.0)
     watched = market("watched", start_s=0, end_s=900, book_s=-200.0, observed=True)
-    ages = needed_ages_s(trader(clock, spot_s=59.5, oracle_s=58.0, markets=(live, fresh, ended, watched)), T0)
+    broken = market("broken", start_s=0, end_s=14_400, book_s=1.0, closed=True)  # given up: nobody follows its book
+    markets = (live, fresh, ended, watched, broken)
+    ages = needed_ages_s(trader(clock, spot_s=59.5, oracle_s=58.0, markets=markets), T0)
     assert ages == {"spot": 0.5, "oracle": 2.0, "book live": 10.0, "book fresh": 2.0}
 
 
@@ -163,3 +168,27 @@ def test_a_blocked_loop_is_measured_and_calls_its_listeners_when_it_goes_on() ->
     blocked_ms, worst_ms, _ = asyncio.run(main())
     assert blocked_ms >= 199.0  # the beat was due 100 ms after the last one
     assert worst_ms >= blocked_ms
+
+
+def test_a_listener_that_raises_does_not_end_the_beats() -> None:
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+        clock = Hands()
+        monitor = HealthMonitor(trader(clock), LIMITS, is_ready=lambda: True)
+        thrice = asyncio.Event()
+
+        def on_beat() -> None:
+            if len(told) == 2:
+                thrice.set()
+            raise RuntimeError("no")
+
+        monitor.listen(on_beat)
+        monitor.start()
+        await asyncio.wait_for(thrice.wait(), 60.0)
+        monitor.stop()
+        return len(told)
+
+    told: list[BaseException] = []
+    assert asyncio.run(main()) >= 3
+    assert {str(error) for error in told} == {"no"}

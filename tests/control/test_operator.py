@@ -196,7 +196,10 @@ def test_the_text_names_halts_reasons_unknown_numbers_and_a_stop(statuses):
         "entries": {"open": False, "reason": "gateway paused: VENUE_DOWN"},
         "feeds": {"spot": None},
         "orders": {"count": 30, "shown": []},
-    }
+        "positions": {"count": 1, "shown": [{"slug": "w", "outcome": "Up", "shares": 157_200, "cost_usd": -215_010_000,
+                                             "mark_usd": 160_000}]},
+        "pnl": {**facts["pnl"], "day_usd": -3},
+    }  # fmt: skip
     text = "\n".join(status_lines(facts))
     for words in (
         "HALTED (manual) by phone: news",
@@ -204,6 +207,8 @@ def test_the_text_names_halts_reasons_unknown_numbers_and_a_stop(statuses):
         "STOPPING",
         "entries   closed: gateway paused: VENUE_DOWN",
         "spot never",
+        "w  0.1572 Up  sold for $215.01 above cost  mark $0.16",
+        "day +$0.00",
         "and 30 more: control.json=true",
         "why not   no window is open now",
     ):

@@ -349,7 +349,7 @@ def test_a_stale_socket_file_is_nobody(folder):
         path = socket_path(folder, "0xAb", "s1")
         path.parent.mkdir(parents=True)
         path.touch()
-        with pytest.raises(NoDaemon, match="no daemon runs"):
+        with pytest.raises(NoDaemon, match="no daemon found .* left without a last word"):
             await Watcher(folder, settings=SETTINGS).watch()
 
     play(story)

@@ -66,7 +66,7 @@ def test_nothing_but_looking_is_possible(gate: Gate, method: str) -> None:
     "host",
     ["", "evil.example", "evil.example:8765", "127.0.0.1.evil.example:8765", "localhost.evil.example",
      "192.168.0.7:8765", "0.0.0.0:8765", "[::]:8765", "127.0.0.1:8765@evil.example", "127.0.0.1:0",
-     "127.0.0.1:99999", "127.0.0.2", "localhost:"],
+     "127.0.0.1:99999", "127.0.0.2", "localhost:", "localhost:\u00b2", "localhost:\u0663"],
 )  # fmt: skip
 def test_another_hosts_name_is_refused_whatever_it_brings(gate: Gate, host: str) -> None:
     assert status(gate, replace(GOOD, host=host)) == 421

@@ -299,7 +299,7 @@ def test_every_live_value_on_the_page_is_the_engines_at_that_moment(world, opene
         "marked": result(answer["pnl"]["marked_usd"]),
         "exposure": money(exposure["open_usd"] + exposure["reserved_usd"]),
         "cash": money(exposure["cash_usd"]),
-        "windows": str(answer["windows"]["begun"]),
+        "windows": str(answer["windows"]["settled"]),
         "traded": f"{answer['totals']['orders']:,} / {answer['totals']['fills']:,}",
     } == values["tiles"]
     assert values["totals"].keys() == answer["totals"]["by_strategy"].keys()
@@ -376,7 +376,7 @@ def test_the_page_survives_a_restart_of_the_daemon_and_never_shows_the_dead_one_
     old.end()
     wait_state(page.page, "gone")
     text = page.page.inner_text("#banner")
-    assert re.search(r"DAEMON GONE\s+since \d\d:\d\d:\d\d", text)
+    assert re.search(r"DAEMON GONE\s+since \d\d:\d\d:\d\d, for \d+:\d\d: \w", text)  # and why
     style = "(name) => getComputedStyle(document.querySelector('main'))[name]"
     assert page.page.evaluate(style, "filter") == "grayscale(1)"
     assert float(page.page.evaluate(style, "opacity")) < 0.6

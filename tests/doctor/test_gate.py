@@ -14,15 +14,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import polybot.daemon as daemon_module
 from polybot.account import open_account
 from polybot.clock import SystemClock, wall_clock
-from polybot.config import Config, DoctorConfig
+from polybot.config import Config, DoctorConfig, ModeConfig, default_config
 from polybot.doctor import gate
 from polybot.doctor.checks import checks_of_orders
+from polybot.doctor.verdict import Check, Verdict, inapplicable
 from polybot.errors import ConfigError, NotReady
 from polybot.gateway.http import LaneClient
 from polybot.gateway.wallets import derive_wallets
@@ -98,6 +101,17 @@ def test_real_orders_are_refused_with_the_check_that_failed(
 def test_everything_that_failed_is_in_the_list(real: Config, planted: Surgery) -> None:
     planted.plant(blocked=True, closed_only=True, wallet_type=1)
     assert list(refused(real)) == ["location", "account mode", "wallet"]
+
+
+def test_a_check_that_was_not_made_refuses_as_one_that_failed(real: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def shrugs(site: Any) -> Verdict:
+        return inapplicable("not today")
+
+    checks = [check for check in checks_of_orders() if check.name == "disk"]
+    checks.append(Check(name="weather", run=shrugs, fix=""))
+    monkeypatch.setattr(gate, "checks_of_orders", lambda: checks)
+    with pytest.raises(NotReady, match="1 of 2 checks were not made\n  weather: not today"):
+        knock(real)
 
 
 def test_what_the_fix_of_a_wrong_wallet_says_is_what_mends_it(real: Config, planted: Surgery) -> None:
@@ -211,6 +225,29 @@ def test_a_daemon_whose_checks_pass_trades_and_says_that_it_was_checked(planted:
     assert (process.returncode, err) == (0, ""), text + err
     assert f"pre-flight: {len(checks_of_orders())} checks, none failed" in text
     assert (tmp_path / "state" / folder_of(Path(), ADDRESS, "polymarket").name).is_dir()
+
+
+def test_under_a_service_manager_a_refused_start_says_why_at_once_and_ends_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusal = NotReady("real orders are refused: the venue is down")
+
+    async def refuse(*words: Any) -> tuple[str, ...]:
+        raise refusal
+
+    async def find(*words: Any, **more: Any) -> Any:
+        return SimpleNamespace(facts=(), sim=None)
+
+    monkeypatch.setattr(daemon_module, "find_place", find)
+    monkeypatch.setattr(daemon_module, "require_ready", refuse)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    places = {"telemetry.out_dir": str(tmp_path), "run.state_dir": str(tmp_path / "state"), "service.refused_s": 0.2}
+    config = default_config(**places, mode=ModeConfig(name="paper"))
+    begun_ns = wall_clock().mono_ns()
+    with pytest.raises(NotReady):
+        asyncio.run(daemon_module.run(config))
+    assert wall_clock().mono_ns() - begun_ns >= 200_000_000
+    assert capsys.readouterr().err == f"polybot: {refusal}\npolybot: this start ends in 0.2 s\n"
 
 
 def test_the_command_line_takes_no_unencrypted_address_of_the_real_venue(surgery: Surgery) -> None:

@@ -1,7 +1,12 @@
 """The whole companion over real HTTP and a real control socket: alerts, troubles of Telegram, the daemon's death."""
 
+from pathlib import Path
+
+import pytest
+
+from polybot.control.address import socket_path
 from tests.telegram.bot_api import CHAT
-from tests.telegram.stage import Daemon, event, staged
+from tests.telegram.stage import SAMPLE, Daemon, event, staged
 
 FILL = {
     "outcome": "Up", "side": "Buy", "price_ticks": 5_200, "shares": 10_000_000, "cost_usd": 5_200_000,
@@ -213,17 +218,31 @@ def test_a_companion_that_died_with_its_daemon_says_back_again_at_the_next_start
         assert "process 4712" in stage.api.wait_for_text("BACK AGAIN")
 
 
-def test_a_companion_that_is_started_again_does_not_tell_everything_again(folder):
-    with staged(folder, is_child=True) as stage:
+@pytest.mark.parametrize("is_child", [True, False])
+def test_a_companion_that_is_started_again_goes_on_where_it_ended(folder, is_child):
+    with staged(folder, is_child=is_child) as stage:
         stage.emit(event("redeemed", "once"))
         stage.api.wait_for_text("once")
+        stage.api.wait_for(lambda: not stage.companion.outbox.news.is_set())
         daemon = stage.daemon
-    with staged(folder, with_daemon=False, is_child=True) as stage:
+    meanwhile = event("reconcile", "books differ while nobody looked", level="ERROR")
+    daemon.events.append({"seq": len(daemon.events) + 1, **meanwhile})
+    with staged(folder, with_daemon=False, is_child=is_child) as stage:
         stage.daemon_starts(daemon)
-        stage.api.wait_for_text("following")
+        stage.api.wait_for_text("following again (this companion ended in between")
+        stage.api.wait_for_text("books differ while nobody looked")
         stage.emit(event("redeemed", "new"))
         stage.api.wait_for_text("new")
         assert not any("once" in text or "BACK" in text for text in stage.api.texts)
+        assert sum("while nobody looked" in text for text in stage.api.texts) == 1
+
+
+def test_an_event_that_cannot_be_understood_takes_no_other_with_it(folder):
+    with staged(folder) as stage:
+        odd = event("fill", "an odd fill", **{**FILL, "shares": None})
+        stage.emit(event("redeemed", "before"), odd, event("redeemed", "after"))
+        stage.api.wait_for_text("after")
+        assert "fill: an odd fill" in stage.api.wait_for_text("an odd fill")
 
 
 def test_a_child_whose_parent_died_says_so_stops_asking_and_ends(folder):
@@ -249,6 +268,34 @@ def test_a_child_whose_parent_ended_in_order_tells_the_end_and_nothing_of_a_deat
         assert not any("GONE" in text for text in stage.api.texts)
 
 
+def test_a_child_whose_parent_ended_in_order_before_it_was_heard_tells_an_end_and_no_death(folder):
+    with staged(folder, is_child=True, with_daemon=False) as stage:  # its socket is gone: no crash leaves that
+        stage.parent_dies()
+        stage.joined(30.0)
+        assert "it ended in order" in stage.api.texts[-1]
+        assert not any("GONE" in text for text in stage.api.texts)
+
+
+def test_a_child_whose_parent_was_killed_before_it_was_heard_says_so(folder):
+    with staged(folder, is_child=True, with_daemon=False) as stage:
+        path = socket_path(Path("state"), SAMPLE["account"], SAMPLE["session"])
+        path.parent.mkdir(parents=True)
+        path.touch()  # what a killed one leaves
+        stage.parent_dies()
+        stage.joined(30.0)
+        assert "DAEMON GONE" in stage.api.texts[-1]
+
+
+def test_a_comparison_that_could_not_be_made_is_not_told_as_a_difference(folder):
+    with staged(folder) as stage:
+        stage.emit(event("reconcile", "reconcile failed: GET /data/orders: refused", level="WARNING", slug=""))
+        text = stage.api.wait_for_text("GET /data/orders")
+        assert "NOT COMPARED" in text
+        assert "DIFFER" not in text
+        stage.emit(event("reconcile", "canceled 1 open orders that are not ours: 0x1", level="WARNING", slug=""))
+        assert "DIFFER" in stage.api.wait_for_text("not ours")
+
+
 def test_an_end_while_telegram_hangs_is_bounded(folder):
     with staged(folder, is_child=True, timeout_s=30.0, flush_s=0.5) as stage:
         stage.api.wait_for_text("following")
@@ -257,6 +304,28 @@ def test_an_end_while_telegram_hangs_is_bounded(folder):
         stage.api.wait_for(lambda: stage.api.failed["hang"] >= 1)
         stage.parent_dies()
         stage.joined(20.0)  # not 30: nothing waits for Telegram
+
+
+def test_an_end_in_order_that_could_not_be_told_is_made_good_at_the_next_start(folder):
+    with staged(folder, is_child=True, timeout_s=30.0, flush_s=30.0) as stage:
+        stage.api.wait_for_text("following")
+        stage.api.mode = "hang"
+        stage.emit(event("stop", "stopped: ORDERS MAY BE OPEN", slug=""))
+        stage.daemon_dies({"ok": True, "ended": True, "orders_may_be_open": True})
+        stage.parent_dies()
+        stage.joined(20.0)  # before the parent's own limit, not 30
+    with staged(folder, with_daemon=False, is_child=True) as stage:
+        stage.daemon_starts(Daemon(pid=4712))
+        assert "process 4712" in stage.api.wait_for_text("BACK AGAIN")
+
+
+def test_an_update_that_the_library_cannot_read_is_dropped_and_the_next_command_is_heard(folder):
+    with staged(folder) as stage:
+        stage.api.push({"update_id": 77, "message": {"message_id": 1, "date": "soon", "chat": {"id": 1}}})
+        stage.api.wait_for(lambda: stage.companion.poller.counters["unreadable"] and not stage.api.waiting)
+        stage.api.say("/mode")
+        stage.api.wait_for_text("SIMULATED")
+        assert stage.companion.poller.counters["unreadable"] == 1
 
 
 def test_another_program_that_polls_the_same_bot_is_told(folder):

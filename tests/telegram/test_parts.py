@@ -70,6 +70,26 @@ def test_merged_fills_sum_to_what_was_filled_whatever_the_mix(seed):
     assert sum(int(count) for count in re.findall(r"(\d+) fills", text)) == len(fills)
 
 
+def ended(slug, usd, word="Up", **more):
+    return alert("market_end", slug, word=word, about=slug, usd=usd, **more)
+
+
+def test_merged_ends_count_each_window_once_by_what_was_said_of_it_last():
+    many = [ended(f"w{number}", 1_000_000) for number in range(12)]
+    many += [ended("w3", -2_000_000), ended("later", 0, is_known=False)]  # w3 was corrected
+    (letter,) = letters(many)
+    assert letter.html == "[SIM] 🏁 13 windows ended: +$9.00, 1 not known yet"
+    (letter,) = letters([ended(f"w{number}", 0, is_known=False) for number in range(11)])
+    assert letter.html == "[SIM] 🏁 11 windows ended: 11 not known yet"
+
+
+def test_merged_counts_hold_those_that_were_told_as_a_number():
+    repeats = Repeats(10.0)
+    told = [one for _ in range(20) for one in repeats.admit(alert("rejection", "r", word="no", same_as="r"), 0)]
+    told += [*repeats.due(0, is_end=True), *(alert("rejection", word="why") for _ in range(10))]
+    assert letters(told)[0].html == "[SIM] ❌ 30 REJECTIONS: 20 × no, 10 × why"
+
+
 def test_few_alerts_stay_as_they_are_and_many_lines_become_several_messages_in_order():
     few = [alert(line=f"line {number}") for number in range(10)]
     assert [letter.html for letter in letters(few)] == ["[SIM] " + "\n".join(one.line for one in few)]
@@ -288,6 +308,8 @@ def test_memory_outlives_its_process_and_damage(tmp_path):
     assert Memory(path).is_left_open("b")
     assert not Memory(path).is_left_open("a")
     assert Memory(path).was_followed("a")
+    Memory(path).hear(["0xa", "s", 7, 1], "42")
+    assert Memory(path).heard == (("0xa", "s", 7, 1), "42")
     Memory(path).keep("ended", "a")
     assert not Memory(path).is_left_open("b")
     assert not path.parent.exists()

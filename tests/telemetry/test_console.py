@@ -222,9 +222,9 @@ def test_market_and_final_summary_tell_outcome_money_and_losses(tmp_path: Path) 
     desk.drain_all()
     text = desk.text()
     assert "the venue's outcome is Up  source=gamma" in text
-    assert "SETTLED   latency_arb  winner=Up  cost=$6.63  payout=$12.34  pnl=$+5.71" in text
+    assert "SETTLED   latency_arb  winner=Up  cost=$6.63  payout=$12.34  pnl=+$5.71" in text
     assert (
-        "MARKET    outcome=Up  our_mark=Down  pnl=$+5.71  cost=$6.63  fees=$0.22  signals=4  orders=1" in text
+        "MARKET    outcome=Up  our_mark=Down  pnl=+$5.71  cost=$6.63  fees=$0.22  signals=4  orders=1" in text
     )
     assert "WARNING: the venue's outcome differs from ours" in text
     assert "denied: HOUSE_SIDE 2, COOLDOWN 1" in text
@@ -232,7 +232,7 @@ def test_market_and_final_summary_tell_outcome_money_and_losses(tmp_path: Path) 
     end = desk.text()[desk.text().index("SUMMARY") :]
     assert "markets=1  settled=1  wins=1  losses=0" in end
     assert "signals=4  dispatched=1  orders=1  fills=1" in end
-    assert "pnl=$+5.71  cost=$6.63  payout=$12.34  fees=$0.22" in end
+    assert "pnl=+$5.71  cost=$6.63  payout=$12.34  fees=$0.22" in end
     assert re.search(r"latency_arb +1 +1 +0 +\+5\.71", end)
     assert "denied: HOUSE_SIDE 2, COOLDOWN 1" in end
     assert "WARNING: 1 outcomes differed from our mark" in end

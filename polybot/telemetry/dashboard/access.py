@@ -195,7 +195,8 @@ def _same(given: str, wanted: bytes) -> bool:
 
 def _is_local(host: str) -> bool:
     """Is the Host header's name one of this machine?  The port may be a tunnel's."""
-    name, _, port = host.rpartition(":") if host.rpartition(":")[2].isdigit() else (host, "", "")
+    last = host.rpartition(":")[2]
+    name, _, port = host.rpartition(":") if last.isascii() and last.isdigit() else (host, "", "")
     if port and not 0 < int(port[:6]) <= 65_535:
         return False
     return name.lower() in ("localhost", "127.0.0.1", "[::1]")

@@ -35,6 +35,9 @@ class Alert:
     shares: int = 0  # micro, bought positive
     usd: int = 0  # micro, paid positive
     fee_usd: int = 0  # micro
+    about: str = ""  # what a later alert of this kind corrects: its usd takes the place of this one's
+    is_known: bool = True  # usd is a figure, not the lack of one
+    count: int = 1  # how many it stands for
 
 
 class Labels:
@@ -140,7 +143,8 @@ def _market_end(event: Facts, data: Facts, label: str) -> tuple[str, dict[str, A
         if one.get("fills") or one.get("pnl_usd")
     ]
     usd = int(pnl) if pnl is not None else 0
-    return "\n".join([head, *parts]), {"word": plain(outcome or "?"), "usd": usd}
+    known = {"about": str(event.get("slug", "")), "is_known": pnl is not None}
+    return "\n".join([head, *parts]), {"word": plain(outcome or "?"), "usd": usd, **known}
 
 
 def _stop(event: Facts, data: Facts, label: str) -> tuple[str, dict[str, Any]]:
@@ -159,6 +163,8 @@ def _other(event: Facts, data: Facts, label: str) -> tuple[str, dict[str, Any]]:
     if kind in ("notice", "fill"):
         icon = "🔴" if event.get("level") in ("ERROR", "CRITICAL") or kind == "fill" else "ℹ️"
     text = str(event.get("text", ""))
+    if text.startswith("reconcile failed"):  # entries.py's words: nothing was compared, so nothing differs
+        icon, title = "🟠", "NOT COMPARED WITH THE VENUE"
     is_repeatable = kind in (
         "notice",
         "fill",

@@ -11,6 +11,7 @@ from typing import Any
 from polybot.telemetry.telegram.markup import (
     TICKS,
     bold,
+    cost_text,
     count_of,
     cut_lines,
     hours_text,
@@ -146,7 +147,7 @@ def _market_lines(market: Facts) -> list[str]:
     held = {name: count for name, count in (market.get("held") or {}).items() if count}
     if held:
         told = ", ".join(f"{size(count)} {plain(name)}" for name, count in held.items())
-        lines.append(f"   held {told}, cost {money(market.get('cost_usd'))}")
+        lines.append(f"   held {told}, {cost_text(market.get('cost_usd'))}")
     return lines
 
 
@@ -183,7 +184,7 @@ def positions_text(facts: Facts) -> str:
         gain = "" if mark is None else f" ({signed(mark - cost)})"
         what = f"{size(one['shares'])} {plain(one['outcome'])}"
         lines.append(
-            f"{plain(_window(facts, one['slug']))}: {what}, cost {money(cost)}, mark {money(mark)}{gain}"
+            f"{plain(_window(facts, one['slug']))}: {what}, {cost_text(cost)}, mark {money(mark)}{gain}"
         )
     return cut_lines([*lines, *_more(listed)])
 

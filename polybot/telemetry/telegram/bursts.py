@@ -96,16 +96,28 @@ def _line_of(group: list[Alert], now_ns: int) -> str:
         return _dated(group[0], now_ns)
     kind = group[0].kind
     where = f" {group[0].label}" if kind in PER_WINDOW and group[0].label else ""
-    head = MERGED[kind].format(count=len(group)) + where
+    head = MERGED[kind].format(count=sum(alert.count for alert in group)) + where
     if kind == "fill":
         return f"{head}: {_fills(group)}"
     if kind == "market_end":
-        return f"{head}: {signed(sum(alert.usd for alert in group))}"
-    words = Counter(alert.word for alert in group if alert.word)
+        return _ends(group)
+    words: Counter[str] = Counter()
+    for alert in group:
+        words.update({alert.word: alert.count} if alert.word else {})
     shown = [f"{count} × {word}" for word, count in words.most_common(WORDS_SHOWN)]
     rest = sum(words.values()) - sum(count for _, count in words.most_common(WORDS_SHOWN))
     told = ", ".join([*shown, *([f"{rest} others"] if rest else [])])
     return f"{head}: {told}" if told else head
+
+
+def _ends(group: list[Alert]) -> str:
+    """Of each window what was said of it last: a correction takes the place of what it corrects."""
+    latest = {alert.about or str(number): alert for number, alert in enumerate(group)}
+    known = [alert.usd for alert in latest.values() if alert.is_known]
+    told = [signed(sum(known))] if known else []
+    unknown = len(latest) - len(known)
+    told += [f"{unknown} not known yet"] if unknown else []
+    return f"{MERGED['market_end'].format(count=len(latest))}: {', '.join(told)}"
 
 
 def _fills(group: list[Alert]) -> str:

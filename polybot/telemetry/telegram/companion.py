@@ -24,6 +24,7 @@ from telegram.request import HTTPXRequest
 from polybot.clock import SystemClock, wall_clock
 from polybot.config import Config
 from polybot.config_telegram import TelegramConfig
+from polybot.control.address import sockets
 from polybot.control.watcher import Watcher
 from polybot.errors import NoDaemon
 from polybot.gateway.limiter import TokenBucket
@@ -45,6 +46,7 @@ EXIT_OK = 0
 FOLDER = "telegram"  # of its memory, below run.state_dir
 POLL_SLACK_S = 5.0  # a long poll may take so much longer than it was asked to
 IDLE_LOOK_S = 0.05
+PART_OF_STOP = 0.75  # of service.stop_s: time is left to say in the log what was not sent
 
 
 async def serve(
@@ -108,9 +110,12 @@ class Companion:
         self.application = build_application(settings, secrets.token)
         self.outbox = Outbox(settings.outbox_count)
         self._config = config
+        self._is_child = is_child
         self._state_dir = Path(config.run.state_dir)
-        self._watcher = Watcher(self._state_dir, target, config.control, from_start=is_child)
         memory = Memory(self._state_dir / FOLDER / f"{target or 'daemon'}.json")
+        self._watcher = Watcher(
+            self._state_dir, target, config.control, from_start=is_child, known=memory.heard
+        )
         self.follower = Follower(self._watcher, self.outbox, settings=settings, memory=memory, clock=clock)
         self.sender = Sender(
             self.application.bot, self.outbox, chat_id=secrets.chat_id, settings=settings, clock=clock
@@ -150,10 +155,11 @@ class Companion:
             others = [group.create_task(self.sender.run()), group.create_task(self.painter.run()), following]
             await _first(group, *(event for event in (gone, stop) if event is not None))
             polling.cancel()
+            ending_ns = self.clock.mono_ns()
             if gone is not None and gone.is_set():
-                await self.follower.parent_gone()
+                await self.follower.parent_gone(left_socket=bool(sockets(self._state_dir)))
             following.cancel()
-            await self._flush()
+            await self._flush(ending_ns)
             for task in others:
                 task.cancel()
         self._watcher.close()
@@ -171,24 +177,27 @@ class Companion:
                 self.sender.tag = tag_of(self.follower.facts)
             await self.clock.sleep(self.settings.watch_s)
 
-    async def _flush(self) -> None:
-        """Send what waits, for flush_s at most."""
+    async def _flush(self, ending_ns: int) -> None:
+        """Send what waits, for flush_s at most; a parent that ends in order kills us at stop_s, so before that."""
         self.follower.finish()
         self.sender.is_hurried = True
         due_ns = self.clock.mono_ns() + int(self.settings.flush_s * 1e9)
+        if self._is_child and self.follower.state == "ended":
+            due_ns = min(due_ns, ending_ns + int(PART_OF_STOP * self._config.service.stop_s * 1e9))
         while not self.sender.is_idle and self.clock.mono_ns() < due_ns:
             await self.clock.sleep(IDLE_LOOK_S)
         if not self.sender.is_idle:
             logger.warning(
                 "alerts are left unsent at the end count={} problem={}", len(self.outbox), self.sender.problem
             )
+            self.follower.note_unsent()
 
     async def _act(self, verb: str, reason: str, via: str, facts: Mapping[str, Any]) -> str:
         """Have exactly the process that `facts` tell of do it; raises NoDaemon."""
         watcher = Watcher(self._state_dir, f"{facts['account']}-{facts['session']}", self._config.control)
         try:
             await watcher.watch()
-            if watcher.hello.get("pid") != facts.get("pid"):
+            if any(watcher.hello.get(key) != facts.get(key) for key in ("pid", "started_ns")):  # pids come again
                 raise NoDaemon("another process answers now: look at /status and ask again")
             return await watcher.act(verb, reason, via)
         finally:
@@ -200,7 +209,7 @@ class Companion:
         counts = (
             (sum(self.outbox.dropped.values()), "alerts dropped"),
             (self.follower.counters["events missed"], "events missed"),
-            (self.follower.counters["blips"], "short gaps not told"),
+            (self.follower.counters["blips"], "short gaps of feeds or entries not told"),
             (strangers, "messages of strangers ignored"),
             (self.sender.counters["refused"], "messages refused by Telegram"),
         )

@@ -31,6 +31,7 @@ NS = 1_000_000_000
 HOUR_NS = 3_600 * NS
 # Pairs that come and go: the second cancels the first when it is quick.
 BLIPS: Mapping[str, str] = {"feed_lost": "feed_back", "entries_closed": "entries_open"}
+PROCESS = ("account", "session", "pid", "started_ns")  # what another run cannot have in common with this one
 ENDS = {end: begin for begin, end in BLIPS.items()}
 # After the parent's pipe closed: how long its last word may take to be read, and the looks for it.
 LAST_LOOK_S, LAST_LOOKS = 0.05, 20
@@ -77,14 +78,19 @@ class Follower:
                 self._on_facts(facts)
             self._on_time()
 
-    async def parent_gone(self) -> None:
-        """The daemon's pipe closed: hear its last word if there is one, else say that it is gone."""
+    async def parent_gone(self, *, left_socket: bool) -> None:
+        """The daemon's pipe closed: hear its last word if there is one, else say that it is gone.
+
+        `left_socket`: its socket is still there; an end in order removes it.
+        """
         for _ in range(LAST_LOOKS):
             if self.state != "up" or self.problem:
                 break
             await self.look()
             await self._clock.sleep(LAST_LOOK_S)
-        if self.state in ("up", "never"):
+        if self.state == "never" and not left_socket:
+            self._tell("stop", "⏹ it ended in order before this companion heard of it; not by you? read its log")
+        elif self.state in ("up", "never"):
             self._tell_gone("its process ended")
 
     @property
@@ -105,6 +111,11 @@ class Follower:
         for alert in self._repeats.due(self._clock.mono_ns(), is_end=True):
             self._outbox.put(alert)
 
+    def note_unsent(self) -> None:
+        """Alerts were left at the end, its news perhaps among them: the next start says "back again"."""
+        if self.state == "ended":
+            self._memory.keep("gone", self._identity)
+
     @property
     def session(self) -> str:
         """Which run answers now; "" when none does."""
@@ -117,8 +128,6 @@ class Follower:
         self.problem = ""
         events = list(facts.get("events") or ())
         if "account" in facts:
-            if self.state == "never" and events and self._memory.was_followed(_identity_of(facts)):
-                events = []  # a companion before this one told them, or was on the point of it
             self._on_identity(facts, has_start=any(event.get("kind") == "start" for event in events))
             self.facts = facts
         for market in facts.get("markets") or ():
@@ -134,19 +143,26 @@ class Follower:
             )
         for event in events:
             self.counters["events"] += 1
-            told = _with_reason(event, facts)
-            if told is None:
-                continue
-            alert = alert_of(
-                told, noise=self._settings.noise, labels=self._labels, at_ns=self._clock.now_ns()
-            )
-            if event.get("kind") in (*BLIPS, *ENDS):
-                alert = self._without_blips(event, alert)
-            if alert is not None:
-                self._put(alert)
+            try:
+                self._on_event(event, facts)
+            except Exception as error:  # the guard of an event: one of another version must not take the others with it
+                logger.opt(exception=error).error("an event could not be understood")
+                self._tell("error", f"🔴 {plain(event.get('kind', '?'))}: {plain(event.get('text', ''))}")
+        if "account" in facts and "events_next" in facts:
+            self._memory.hear([facts.get(key) for key in PROCESS], str(facts["events_next"]))
         if facts.get("ended"):
             self.state = "ended"
             self._memory.keep("ended", self._identity)
+
+    def _on_event(self, event: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        told = _with_reason(event, facts)
+        if told is None:
+            return
+        alert = alert_of(told, noise=self._settings.noise, labels=self._labels, at_ns=self._clock.now_ns())
+        if event.get("kind") in (*BLIPS, *ENDS):
+            alert = self._without_blips(event, alert)
+        if alert is not None:
+            self._put(alert)
 
     def _on_identity(self, facts: Mapping[str, Any], *, has_start: bool) -> None:
         """Who answers: the same as before, a new one, one that was believed dead."""
@@ -156,11 +172,15 @@ class Follower:
             return
         was_left = before == "gone" or (before == "never" and self._memory.is_left_open(identity))
         was_left = was_left or (before == "up" and identity != self._identity)
+        is_restarted = before == "never" and self._memory.was_followed(identity)
         self._identity = identity
         self._memory.keep("up", identity)
         if was_left:
             self._is_back = has_start
             self._tell("daemon_back", f"✅ <b>BACK AGAIN</b> {identity_line(facts)}\n{held_line(facts)}")
+        elif is_restarted:
+            lost = "this companion ended in between, alerts that waited in it are lost"
+            self._tell("start", f"▶️ following again ({lost}) {identity_line(facts)}")
         elif not has_start:
             self._tell("start", f"▶️ following {identity_line(facts)}")
 
@@ -229,7 +249,7 @@ class Follower:
 
 def _identity_of(facts: Mapping[str, Any]) -> str:
     """What another run cannot have in common with this one."""
-    return "-".join(str(facts.get(key)) for key in ("account", "session", "pid", "started_ns"))
+    return "-".join(str(facts.get(key)) for key in PROCESS)
 
 
 def _with_reason(event: Mapping[str, Any], facts: Mapping[str, Any]) -> Mapping[str, Any] | None:

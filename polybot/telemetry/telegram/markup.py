@@ -12,6 +12,7 @@ __all__ = [
     "MICRO",
     "TICKS",
     "bold",
+    "cost_text",
     "count_of",
     "cut_lines",
     "hours_text",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 MICRO = 1_000_000
+CENT = 10_000  # micro-USD
 TICKS = 10_000
 # Telegram takes 4,096 characters after entities; ours are counted before, and a part is left for what is added.
 MAX_CHARS = 3_600
@@ -42,12 +44,17 @@ def bold(text: object) -> str:
 
 def money(micro: int | None) -> str:
     """Micro-USD as dollars: $1,234.50; a dash when nobody knows."""
-    return "–" if micro is None else f"{'−' if micro < 0 else ''}${abs(micro) / MICRO:,.2f}"
+    return "–" if micro is None else f"{'−' if micro <= -CENT / 2 else ''}${abs(micro) / MICRO:,.2f}"
 
 
 def signed(micro: int | None) -> str:
     """Micro-USD as a gain or a loss: +$1.20, −$0.35."""
-    return "–" if micro is None else f"{'−' if micro < 0 else '+'}${abs(micro) / MICRO:,.2f}"
+    return "–" if micro is None else f"{'−' if micro <= -CENT / 2 else '+'}${abs(micro) / MICRO:,.2f}"
+
+
+def cost_text(micro: int | None) -> str:
+    """What shares cost; below zero when others of them were sold for more: the rest is gain already."""
+    return f"cost {money(micro)}" if micro is None or micro >= 0 else f"sold for {money(-micro)} above cost"
 
 
 def size(micro: int) -> str:

@@ -1,4 +1,4 @@
-"""What the companion knew last, kept over its own end: is a daemon up, did it say its last word?
+"""What the companion knew last, kept over its own end: is a daemon up, did it say its last word, what was heard of it?
 
 Owns one small file below `run.state_dir`, replaced as a whole.  Without it a crash of everything at once would never
 be told.  A file that cannot be read or written is no reason to stop: alerts go on without it.
@@ -7,8 +7,10 @@ Must not hold secrets.  Called by telegram.follower.
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from loguru import logger
 
@@ -19,6 +21,7 @@ class Memory:
     """The last known state of one target's daemon."""
 
     def __init__(self, path: Path) -> None:
+        self.heard: tuple[tuple[Any, ...], str] | None = None  # of which process, and the cursor after it
         self._path = path
         self._state, self._identity = self._read()
 
@@ -33,7 +36,17 @@ class Memory:
     def keep(self, state: str, identity: str) -> None:
         """Note a change; nothing is kept of a run that ended in order."""
         self._state, self._identity = state, identity
-        if state == "ended":
+        self._write()
+
+    def hear(self, process: Sequence[Any], cursor: str) -> None:
+        """Note up to where this process's events were heard."""
+        if self.heard != (tuple(process), cursor):
+            self.heard = (tuple(process), cursor)
+            self._write()
+
+    def _write(self) -> None:
+        if self._state == "ended":
+            self.heard = None
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
                 self._path.parent.rmdir()  # unless others are in it
@@ -41,7 +54,8 @@ class Memory:
         fresh = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh.write_text(json.dumps({"state": state, "identity": identity}))
+            data = {"state": self._state, "identity": self._identity, "heard": self.heard}
+            fresh.write_text(json.dumps(data))
             os.replace(fresh, self._path)
         except OSError as error:
             logger.warning("what the companion knows is not kept error={}", error)
@@ -49,6 +63,9 @@ class Memory:
     def _read(self) -> tuple[str, str]:
         try:
             data = json.loads(self._path.read_text())
+            if data["heard"] is not None:
+                process, cursor = data["heard"]
+                self.heard = (tuple(process), str(int(cursor)))
             return str(data["state"]), str(data["identity"])
         except (OSError, ValueError, KeyError, TypeError):
             return "", ""

@@ -80,12 +80,26 @@ class Poller:
         except TelegramError as error:
             await self._pause_for(error)
             return offset
+        except Exception as error:  # one, perhaps a stranger's, that the library cannot read
+            logger.error("an update cannot be read, those that wait are dropped error={}", describe(error))
+            return await self._drop_waiting(offset)
         self._went_well()
         for update in updates:
             offset = update.update_id + 1
             self.counters["updates"] += 1
             await self._application.process_update(update)
         return offset
+
+    async def _drop_waiting(self, offset: int | None) -> int | None:
+        """Drop what waits, unread; returns the offset of the next poll."""
+        self.counters["unreadable"] += 1
+        try:
+            await self._application.bot.delete_webhook(drop_pending_updates=True)
+        except TelegramError as error:
+            await self._pause_for(error)
+            return offset
+        await self._clock.sleep(self._settings.retry_min_s)
+        return None
 
     def _went_well(self) -> None:
         if self.problem:

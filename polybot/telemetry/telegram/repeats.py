@@ -58,4 +58,4 @@ class Repeats:
 def _count(told: _Told) -> Iterator[Alert]:
     if told.again:
         line = f"🔁 {told.again} more like: {told.alert.line}"
-        yield replace(told.alert, line=line, is_loud=False, same_as="")
+        yield replace(told.alert, line=line, is_loud=False, same_as="", count=told.again)

@@ -232,7 +232,7 @@ function state(name) {
     connecting: ["off", "CONNECTING", ""],
     none: ["off", "NO DAEMON", "none is running here; it is shown as soon as one starts: python -m polybot run"],
     lost: ["off", "NO CONNECTION", `nothing heard from the dashboard ${since(page.lostSince ?? Date.now())}; trying again`],
-    gone: ["off", "DAEMON GONE", page.gone ? `${since(page.gone.since_ms)}; what is below is how it stood then` : ""],
+    gone: ["off", "DAEMON GONE", page.gone ? `${since(page.gone.since_ms)}${page.gone.why ? `: ${page.gone.why}` : ""}; what is below is how it stood then` : ""],
     refused: ["bad", "REFUSED", "the token is not valid any more: open the address that the dashboard printed"],
     late: ["off", "NO NEWS", `no look for ${left((performance.now() - page.heardAt) / 1e3)}; what is below is old`],
   }[name] ?? verdict(facts);

@@ -88,7 +88,7 @@ export class MarketCard {
     set(this.f.sigma, market.sigma ? market.sigma.toExponential(2) : none);
     const held = ["Up", "Down"].filter((outcome) => market.held[outcome]).map((outcome) => `${shares(market.held[outcome])} ${outcome}`);
     set(this.f.held, held.length ? held.join(", ") : "nothing");
-    set(this.f["held-cost"], held.length ? `for $${dollars(market.cost_usd / 1e6)}` : "");
+    set(this.f["held-cost"], held.length ? (market.cost_usd < 0 ? `sold for $${dollars(-market.cost_usd / 1e6)} above cost` : `for $${dollars(market.cost_usd / 1e6)}`) : "");
   }
 
   end() {

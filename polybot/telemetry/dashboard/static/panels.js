@@ -9,14 +9,14 @@ export function tiles(box, facts) {
   const { pnl: money, exposure, totals } = facts;
   const used = exposure.open_usd + exposure.reserved_usd;
   const list = [
-    ["day", "PnL today", pnl(money.day_usd), `halt at ${pnl(-money.daily_halt_usd)}`, pnlTone(money.day_usd), loss(money.day_usd, money.daily_halt_usd)],
-    ["week", "PnL this week", pnl(money.week_usd), `halt at ${pnl(-money.weekly_halt_usd)}`, pnlTone(money.week_usd), loss(money.week_usd, money.weekly_halt_usd)],
+    ["day", "PnL today", pnl(money.day_usd), `halt at ${pnl(-money.daily_halt_usd)}`, pnlTone(money.day_usd), loss(money.day_usd + money.marked_usd, money.daily_halt_usd)],
+    ["week", "PnL this week", pnl(money.week_usd), `halt at ${pnl(-money.weekly_halt_usd)}`, pnlTone(money.week_usd), loss(money.week_usd + money.marked_usd, money.weekly_halt_usd)],
     ["session", "PnL of this run", pnl(totals?.pnl_usd), totals ? `fees ${usd(totals.fees_usd)}` : "", pnlTone(totals?.pnl_usd)],
     ["marked", "Open positions", pnl(money.marked_usd), `${count(facts.positions.count)} held, at their mark`, pnlTone(money.marked_usd)],
     ["exposure", "Exposure", usd(used), `of ${usd(exposure.limit_usd)}`, "", exposure.limit_usd ? used / exposure.limit_usd : 0],
     ["cash", "Cash", exposure.cash_usd < 0 ? "unknown" : usd(exposure.cash_usd), facts.unredeemed_usd === null ? "" : `${usd(facts.unredeemed_usd)} to redeem`, ""],
     ["traded", "Orders / fills", totals ? `${count(totals.orders)} / ${count(totals.fills)}` : none, totals ? `of ${count(totals.signals)} signals` : "", ""],
-    ["windows", "Windows", count(facts.windows.begun), totals ? `${count(totals.wins)} won, ${count(totals.losses)} lost` : `${count(facts.windows.settled)} settled`, ""],
+    ["windows", "Windows settled", count(facts.windows.settled), totals ? `${count(totals.wins)} won, ${count(totals.losses)} lost` : "", ""],
   ];
   keyed(box, list, ([name]) => name, ([name, label]) => el("div", { class: "tile", "data-tile": name }, el("span", { class: "label" }, label), el("b"), el("small", { class: "muted" }), el("div", { class: "gauge" }, el("i"))), (node, [, , value, note, mood, share]) => {
     const [, main, small, gauge] = node.children;
@@ -31,6 +31,7 @@ export function tiles(box, facts) {
   });
 }
 
+// Of the daily and the weekly halt: open positions count at their mark, as they do for the engine.
 const loss = (micro, halt) => (halt > 0 ? Math.max(0, -micro / halt) : 0);
 
 // -- money -----------------------------------------------------------------------------------------------------------
@@ -45,9 +46,12 @@ export function byStrategy(body, totals) {
   });
 }
 
+// Below zero: others of these shares were sold for more than all of them had cost.
+const cost = (micro) => (micro < 0 ? `sold for ${usd(-micro)} above cost` : `cost ${usd(micro)}`);
+
 export function holdings(box, facts) {
   const rows = [
-    ...facts.positions.shown.map((one) => ["position", `${one.slug} ${one.outcome}`, `${shares(one.shares)} ${one.outcome}`, `cost ${usd(one.cost_usd)}`, one.mark_usd === null ? "no mark" : `mark ${usd(one.mark_usd)}`, one]),
+    ...facts.positions.shown.map((one) => ["position", `${one.slug} ${one.outcome}`, `${shares(one.shares)} ${one.outcome}`, cost(one.cost_usd), one.mark_usd === null ? "no mark" : `mark ${usd(one.mark_usd)}`, one]),
     ...facts.orders.shown.map((one) => ["order", String(one.order_seq), `${one.side} ${shares(one.shares)} ${one.outcome} @ ${price(one.price_ticks)}`, `${one.order_type} ${one.state}`, one.filled ? `filled ${shares(one.filled)}` : one.strategy, one]),
   ].slice(0, 40);
   keyed(box, rows, ([kind, key]) => `${kind} ${key}`, ([kind, key, , , , one]) => el("div", { class: "holding", "data-holding": key, title: one.slug }, el("span", { class: `badge ${one.outcome.toLowerCase()}` }, kind), el("b"), el("span"), el("span", { class: "muted" })), (node, [, , ...texts]) => texts.slice(0, 3).forEach((text, i) => set(node.children[i + 1], text)));
