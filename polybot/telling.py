@@ -7,6 +7,7 @@ heartbeat and its second.
 
 from polybot._fast.cross_timeframe import CrossTimeframe
 from polybot._fast.engine import Engine
+from polybot.control.health import followed_markets, needed_stamps
 from polybot.control.why import window_counts
 from polybot.feeds.tally import FeedTally
 from polybot.telemetry.inbox import Notify, TelemetryInbox
@@ -82,15 +83,12 @@ class Teller:
         """Once a venue second: feed ages, and what the feeds had to refuse."""
         spot = self._engine.spot
         ages = {"spot": (now_ns - spot.data_ns) / NS, "oracle": (now_ns - spot.oracle_ns) / NS}
-        needed = {"spot": spot.data_ns, "oracle": spot.oracle_ns}
-        for index, market in self._engine.markets.items():
-            if market.start_ns <= now_ns < market.end_ns and not market.observed and not market.closed:
-                ages[f"book {index}"] = (now_ns - market.book_ns) / NS
-                needed[f"book {market.spec.slug}"] = max(market.book_ns, market.start_ns)
+        for index, market in followed_markets(self._engine, now_ns):
+            ages[f"book {index}"] = (now_ns - market.book_ns) / NS
         self._inbox.feed_ages(ages)
         if now_ns // NS % COUNTS_S == 0:
             self.counts(now_ns)
-        self._lost_and_back(needed, now_ns)
+        self._lost_and_back(needed_stamps(self._engine, now_ns), now_ns)
         for line in self._tally.news(now_ns):
             self._notice("WARNING", line)
 

@@ -18,7 +18,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ from polybot.config import default_config
 from polybot.gateway.admission import log_in, sync_clock
 from polybot.gateway.auth import ApiCredentials
 from polybot.gateway.http import LaneClient
+from polybot.gateway.rest import lone_rest
 from polybot.sim.process import fetch_info
-from polybot.wallet import command as wallet_command
 from tests.canary import Canary, find_in_bytes, find_in_files
 
 pytestmark = pytest.mark.alone
@@ -131,10 +131,10 @@ async def _derive(venue: Venue, key: bytes) -> ApiCredentials:
         info = await fetch_info(http, venue.url, address=account.signer.address)
         assert info.private_key == ""
         place = info.venue(config.venue)
-        desk = wallet_command._Desk(replace(account), place, info.clock(), "")
-        assert isinstance(desk.clock, SystemClock)
-        rest = wallet_command._make_rest(http, desk, config.gateway)
-        await sync_clock(rest, desk.clock, config.gateway)
+        clock = info.clock()
+        assert isinstance(clock, SystemClock)
+        rest = lone_rest(http, clock, venue=place, gateway=config.gateway)
+        await sync_clock(rest, clock, config.gateway)
         return (await log_in(rest, account.signer)).credentials
     finally:
         await http.close()

@@ -4,20 +4,23 @@ Owns the meter of the loop's lag (how late a beat of its own, every BEAT_S, is r
 ages by named limits.  Two words come of it: `ok` (the strict one, for people and monitors) and `may_feed` (the
 patient one, for the service manager's watchdog, which would end the process).  A halt, entries that are closed or a
 venue that is down are no illness: a restart would not help.
-Must not act, block or touch the engine.  Used by control.serving, the control verb `watch` and polybot.notify.
+Must not act, block or touch the engine.  Used by control.serving, the control verb `watch`,
+polybot.notify and polybot.telling, which says when a needed feed is lost.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from polybot.config_service import ServiceConfig
 
 if TYPE_CHECKING:
+    from polybot._fast.engine import Engine
+    from polybot._fast.state import MarketState
     from polybot.trader import Trader
 
-__all__ = ["HealthMonitor", "LoopLag", "describe_health", "needed_ages_s"]
+__all__ = ["HealthMonitor", "LoopLag", "describe_health", "followed_markets", "needed_ages_s", "needed_stamps"]
 
 NS, NS_PER_MS = 1_000_000_000, 1_000_000
 BEAT_S = 0.1  # wall
@@ -83,15 +86,25 @@ def describe_health(
 def needed_ages_s(trader: "Trader", since_ns: int) -> dict[str, float]:
     """Wall seconds since each feed that is needed now brought something; since `since_ns` (venue) when nothing did."""
     now_ns = trader.clock.now_ns()
-    spot = trader.engine.spot
-    stamps = {"spot": spot.data_ns, "oracle": spot.oracle_ns}
-    for market in trader.engine.markets.values():
-        is_followed = not market.observed and not market.closed  # a window that broke has no feed any more
-        if is_followed and market.start_ns <= now_ns < market.end_ns:
-            stamps[f"book {market.spec.slug}"] = max(market.book_ns, market.start_ns)
+    stamps = needed_stamps(trader.engine, now_ns)
     return {
         name: trader.clock.real_s(max(0, now_ns - max(stamp_ns, since_ns)) / NS) for name, stamp_ns in stamps.items()
     }
+
+
+def needed_stamps(engine: "Engine", now_ns: int) -> dict[str, int]:
+    """When each feed that is needed now last brought something (venue ns), a book not before its window began."""
+    stamps = {"spot": engine.spot.data_ns, "oracle": engine.spot.oracle_ns}
+    for _, market in followed_markets(engine, now_ns):
+        stamps[f"book {market.spec.slug}"] = max(market.book_ns, market.start_ns)
+    return stamps
+
+
+def followed_markets(engine: "Engine", now_ns: int) -> Iterator[tuple[int, "MarketState"]]:
+    """Windows that are traded now, by index; one that broke is closed and has no feed any more."""
+    for index, market in engine.markets.items():
+        if not market.observed and not market.closed and market.start_ns <= now_ns < market.end_ns:
+            yield index, market
 
 
 class HealthMonitor:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from random import Random
 from typing import TypeVar
 
 from polybot.account import Account, forget_secrets, open_account
@@ -20,8 +19,7 @@ from polybot.config import Config
 from polybot.credentials.sources import Secrets
 from polybot.errors import ConfigError
 from polybot.gateway.auth import RequestSigner
-from polybot.gateway.outage import Outage
-from polybot.gateway.rest import ClobRest
+from polybot.gateway.rest import ClobRest, lone_rest
 from polybot.market.spec import MarketSpec
 from polybot.place import Place, find_place
 from polybot.telemetry.redact import Redactor
@@ -103,15 +101,7 @@ class Site:
     def rest(self) -> ClobRest:
         """Signed requests of one check: what fails in one check closes no door to another."""
         place = self.there
-        outage = Outage(
-            place.clock,
-            rng=Random(0),
-            on_down=lambda why: None,
-            on_up=lambda: None,
-            on_limited=lambda seconds: None,
-        )
-        config = place.config
-        rest = ClobRest(self.http, place.clock, venue=config.venue, gateway=config.gateway, outage=outage)
+        rest = lone_rest(self.http, place.clock, venue=place.config.venue, gateway=place.config.gateway)
         rest.auth = self.auth
         return rest
 

@@ -7,6 +7,7 @@ Called by gateway.clob, resolver, canceler, heartbeat, reconcile and admission.
 """
 
 from collections.abc import Mapping
+from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,7 +21,7 @@ from polybot.gateway.limiter import TokenBucket
 from polybot.gateway.outage import BEAT, CANCEL, PLACE, PROBE_S, READ, Outage
 from polybot.transport import BeforeWrite, HttpClient, HttpResponse
 
-__all__ = ["ClobRest", "read_json"]
+__all__ = ["ClobRest", "lone_rest", "read_json"]
 
 NS = 1_000_000_000
 FIRST_CURSOR, END_CURSOR = "MA==", "LTE="
@@ -162,3 +163,15 @@ def read_json(response: HttpResponse, what: str) -> Any:
         return orjson.loads(response.body)
     except orjson.JSONDecodeError:
         raise VenueError(f"{what}: not JSON") from None
+
+
+def lone_rest(http: HttpClient, clock: Clock, *, venue: VenueConfig, gateway: GatewayConfig) -> ClobRest:
+    """REST of one caller without a gateway: its outage closes no door to another and is told to nobody."""
+    outage = Outage(
+        clock,
+        rng=Random(0),
+        on_down=lambda why: None,
+        on_up=lambda: None,
+        on_limited=lambda seconds: None,
+    )
+    return ClobRest(http, clock, venue=venue, gateway=gateway, outage=outage)

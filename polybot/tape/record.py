@@ -15,7 +15,6 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from polybot.account import lent_account
@@ -26,8 +25,7 @@ from polybot.feeds.connection import Connection
 from polybot.feeds.liveness import patient
 from polybot.gateway.admission import log_in
 from polybot.gateway.http import LaneClient
-from polybot.gateway.outage import Outage
-from polybot.gateway.rest import ClobRest
+from polybot.gateway.rest import lone_rest
 from polybot.gateway.signer import Signer
 from polybot.sim.process import SimInfo, SimProcess, fetch_info
 from polybot.tape.leftovers import ask_outcomes, seal_all
@@ -73,10 +71,7 @@ async def run(config: Config) -> int:
 
 async def login_of(http: HttpClient, clock: Clock, config: Config, signer: Signer) -> Login:
     """Log in and return what the oracle channel asks for at each connect; raises VenueError."""
-    outage = Outage(
-        clock, rng=Random(0), on_down=lambda why: None, on_up=lambda: None, on_limited=lambda seconds: None
-    )
-    rest = ClobRest(http, clock, venue=config.venue, gateway=config.gateway, outage=outage)
+    rest = lone_rest(http, clock, venue=config.venue, gateway=config.gateway)
     credentials = (await log_in(rest, signer)).credentials
     return credentials.user_channel_auth
 

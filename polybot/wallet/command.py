@@ -9,20 +9,18 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from random import Random
 from typing import TextIO
 
 from polybot.account import MIN_HIDDEN_CHARS, Account, lent_account, open_account
 from polybot.clock import Clock, wall_clock
-from polybot.config import Config, GatewayConfig, VenueConfig
+from polybot.config import Config, VenueConfig
 from polybot.credentials.account import how_to_give
 from polybot.credentials.sources import Secrets
 from polybot.errors import ConfigError
 from polybot.gateway.admission import log_in, sync_clock
 from polybot.gateway.auth import ApiCredentials
 from polybot.gateway.http import LaneClient
-from polybot.gateway.outage import Outage
-from polybot.gateway.rest import ClobRest
+from polybot.gateway.rest import ClobRest, lone_rest
 from polybot.gateway.wallets import WALLET_TYPES
 from polybot.sim.process import fetch_info
 from polybot.telemetry.redact import Redactor
@@ -56,7 +54,7 @@ async def run(config: Config, *, terminal: TextIO | None = None, out: TextIO | N
     http = LaneClient(config.gateway)
     try:
         desk = await _open_desk(config, http, redactor)
-        rest = _make_rest(http, desk, config.gateway)
+        rest = lone_rest(http, desk.clock, venue=desk.venue, gateway=config.gateway)
         await sync_clock(rest, desk.clock, config.gateway)
         rest.auth = await log_in(rest, desk.account.signer, desk.account.login)
         holdings = await _read(rest, desk.account, settings.lookback_h)
@@ -110,18 +108,6 @@ async def _open_desk(config: Config, http: HttpClient, redactor: Redactor) -> _D
     venue = info.venue(venue)
     account = account or lent_account(info.private_key, venue, redactor.register)
     return _Desk(account, venue, info.clock(), relayer_key)
-
-
-def _make_rest(http: HttpClient, desk: _Desk, gateway: GatewayConfig) -> ClobRest:
-    """One account's REST without a gateway: an outage ends the command."""
-    outage = Outage(
-        desk.clock,
-        rng=Random(0),
-        on_down=lambda why: None,
-        on_up=lambda: None,
-        on_limited=lambda seconds: None,
-    )
-    return ClobRest(http, desk.clock, venue=desk.venue, gateway=gateway, outage=outage)
 
 
 async def _read(rest: ClobRest, account: Account, lookback_h: float) -> Holdings:

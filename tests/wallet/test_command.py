@@ -15,6 +15,7 @@ from polybot.config import Config, GatewayConfig, VenueConfig, default_config
 from polybot.errors import ConfigError, VenueError
 from polybot.gateway.auth import ApiCredentials, RequestSigner
 from polybot.gateway.http import LaneClient
+from polybot.gateway.rest import lone_rest
 from polybot.gateway.signer import Signer
 from polybot.gateway.wallets import derive_wallets
 from polybot.sim.process import SimProcess, fetch_info
@@ -67,11 +68,10 @@ def read_at(desk: Desk, wallet: Wallet) -> Holdings:
     venue = VenueConfig(clob_url="http://clob.test")
     signer = Signer(bytes.fromhex(KEY[2:]), venue)
     http = DeskHttp(desk, clock, Faults(1, False))
-    place = command._Desk(command.Account(signer, command.lent_account(KEY, venue, str).login), venue, clock, "")
     known = wallet.credentials
 
     async def read() -> Holdings:
-        rest = command._make_rest(http, place, GatewayConfig())
+        rest = lone_rest(http, clock, venue=venue, gateway=GatewayConfig())
         credentials = ApiCredentials(known.api_key, known.secret, known.passphrase)
         rest.auth = RequestSigner(signer.address, credentials)
         return await read_holdings(
