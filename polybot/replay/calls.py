@@ -31,11 +31,11 @@ __all__ = [
 INPUTS_KIND = "inputs"  # `kind` of the manifests of a log's parts
 PART_GLOB = "part-*"
 
-# `aux` of EVENTS and COMMANDS in an inputs log.
+# `aux` of EVENTS, COMMANDS and END in an inputs log.
 AUX_QUIET = 2  # restored: nobody acted on the Commands
 AUX_RAISED = 4  # the engine raised while it took these events
 AUX_COMMANDS = 8  # a COMMANDS entry follows
-AUX_MORE = 16  # the batch goes on in the next entry
+AUX_MORE = 16  # the batch goes on in the next entry, or the log in the next part
 
 
 class InputsSink(Protocol):

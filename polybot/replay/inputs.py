@@ -200,7 +200,7 @@ class InputsLog:
                 held.append(entry.payload)
                 wants = entry
             if entry.kind not in (EVENTS, COMMANDS):
-                self.is_ended = entry.kind == END
+                self.is_ended = entry.kind == END and not entry.aux & AUX_MORE
                 if entry.kind == CALL:
                     made += 1
                     yield Turn(made, entry.recv_ns, _call_of(json.loads(entry.payload)))

@@ -176,7 +176,7 @@ class InputsRecorder:
         assert made is not None
         self._tape = made  # before the other: the thread must not find a full part with none made ahead
         self._next = None
-        tape.close(self._clock.now_ns(), state="complete")
+        tape.close(self._clock.now_ns(), state="complete", aux=AUX_MORE)  # killed here, it must not look like an end
         self._go_on(made)
         return made
 

@@ -167,11 +167,11 @@ class TapeWriter:
         self._to_write = json.dumps(self._snapshot()).encode()
         self._wake()
 
-    def close(self, now_ns: int, *, state: str) -> None:
-        """Nothing more comes; `done` is set when everything is on disk."""
+    def close(self, now_ns: int, *, state: str, aux: int = 0) -> None:
+        """Nothing more comes; `done` is set when everything is on disk.  aux: of the END entry."""
         if self._closing:
             return
-        self.own(now_ns, END, b"")
+        self.own(now_ns, END, b"", aux=aux)
         if self._lost:  # no room even for this: what was dropped is said by the manifest alone
             self._note_gap(self._dropped(now_ns))
         self._document["state"] = state

@@ -174,6 +174,29 @@ def test_a_new_day_and_a_full_part_go_on_in_a_new_part_and_replay_as_one(tmp_pat
     assert (verdict.steps, verdict.is_identical, verdict.is_ended) == (40_100, True, True)
 
 
+def test_a_log_killed_between_two_parts_is_not_taken_for_one_that_ended_in_order(tmp_path, monkeypatch):
+    """A daemon killed at midnight had closed the day's part and not yet written the first entry of the next."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(self, tape):
+        raise Killed
+
+    desk = Desk(tmp_path)
+    desk.give(100)
+    desk.clock.ns += 86_400 * NS
+    desk.give(1)  # of the new day: the thread makes the next part when it sees it
+    monkeypatch.setattr(InputsRecorder, "_go_on", die)
+    desk.log._on_tended()
+    with pytest.raises(Killed):
+        desk.give(1)
+    desk.log.abandon()
+    verdict = verify(open_inputs(desk.log.path))
+    assert (verdict.steps, verdict.is_identical, verdict.is_ended) == (101, True, False)
+    assert "without closing the log" in verdict.text()
+
+
 def test_without_its_first_part_nothing_can_be_replayed_and_that_is_said(tmp_path):
     desk = Desk(tmp_path, replay__part_mb=1)
     desk.give(30_000)
