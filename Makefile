@@ -1,5 +1,5 @@
 # Everything a developer or a first-time user needs: `make run`, `make test`; `make help` lists the rest.
-# Needs CPython 3.11 to 3.13 with venv, a C compiler and make; works in .venv and build/ only.
+# Needs CPython 3.11 to 3.13 with venv, a C compiler and make; works in .venv, .venv-peers and build/ only.
 # PYTHON=... chooses the interpreter for a new .venv, ARGS=... is added to run and demo.
 
 SHELL := /bin/sh
@@ -18,11 +18,11 @@ CANDIDATES := python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python) \
 	python3.11 $(wildcard $(HOME)/.pyenv/versions/3.11.*/bin/python) python3 python
 PYTHON ?= $(shell for c in $(CANDIDATES); do p=$$("$$c" -c '$(PROBE)' 2>/dev/null) && echo "$$p" && break; done)
 
-.PHONY: help run demo test lint types bench build extras settings lock clean
+.PHONY: help run demo test lint types bench peers build extras settings lock clean bench-readme
 .DELETE_ON_ERROR:
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 22
 
 run: build  ## trade on the embedded venue (no account, key or network needed)
 	@$(PY) -m polybot +interval=5m risk=conservative dashboard.enabled=true $(ARGS)
@@ -46,6 +46,12 @@ types: $(STAMPS)/dev  ## mypy --strict
 bench: build $(STAMPS)/dev  ## budgets beside measurements; fails when one is exceeded
 	@$(PY) -m pytest bench/ --benchmark-only -q $(ARGS)
 
+peers: $(STAMPS)/venv  ## the libraries that the benches compare with, each in an environment of its own
+	@$(PY) -m bench.install_peers
+
+bench-readme: build $(STAMPS)/dev  ## run the benches and write bench/README.md anew
+	@$(PY) -m bench.readme $(ARGS)
+
 build: $(STAMPS)/built  ## make .venv, install hash-pinned dependencies, compile what changed
 
 extras: build $(STAMPS)/dev  ## libraries of pages, stepper, notebooks, sweeps, keystores and wallet transactions, pinned too
@@ -53,14 +59,19 @@ extras: build $(STAMPS)/dev  ## libraries of pages, stepper, notebooks, sweeps, 
 settings: build  ## write docs/SETTINGS.md anew from conf/
 	@$(PY) docs/settings.py
 
-lock:  ## write requirements*.lock anew from pyproject.toml (needs uv)
-	@for kind in "requirements.lock:--extra build" "requirements-dev.lock:--extra build --extra dev --extra bench"; do \
+lock:  ## write requirements*.lock anew from pyproject.toml, and the peers' lists (needs uv)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH"; for kind in "requirements.lock:--extra build" "requirements-dev.lock:--extra build --extra dev --extra bench"; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 			--no-emit-index-url --no-emit-find-links $${kind#*:} pyproject.toml -o "$${kind%%:*}"; \
 	done
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH"; for peer in bench/peers/*/requirements.in; do \
+		case $$peer in */nautilus/*) least=3.12 ;; *) least=3.11 ;; esac; \
+		uv pip compile --quiet --universal --python-version $$least --generate-hashes --no-header --no-annotate \
+			--no-emit-index-url --no-emit-find-links "$$peer" -o "$${peer%.in}.txt"; \
+	done
 
-clean:  ## remove .venv, build output and caches (not logs/)
-	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+clean:  ## remove .venv, .venv-peers, build output and caches (not logs/)
+	@rm -rf $(VENV) .venv-peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
 	@rm -f polybot/_fast/*.c polybot/_fast/*.so
 	@find polybot tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 

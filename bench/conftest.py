@@ -1,27 +1,25 @@
-"""The `budget` fixture: time something, compare with its budget, print both, fail when exceeded.
+"""Fixtures and tables of the benches: `budget` for one unit, `gate` for a row of the performance table.
 
-A shared machine is noisy, so the budget is scaled by a calibration kernel timed beside the
-measurement (never below 1), and a measurement that exceeds it is repeated before it fails.
-A budget without room of its own may be given `slack` for that noise; the table shows the share of the bare budget.
+`budget`: time something, compare with its budget, print both, fail when exceeded.  A shared machine is noisy, so the
+budget is scaled by a calibration kernel timed beside the measurement, and a measurement that exceeds it is repeated
+before it fails.  A budget without room of its own may be given `slack` for that noise; the table shows the share of
+the bare budget.  `gate`: see bench/gate.py.  A run of the whole folder fails when a row of the table was not run.
 The medians also go through pytest-benchmark, so its own table and JSON have them.
-POLYBOT_BENCH_SHORT=1 takes fewer rounds.
+POLYBOT_BENCH_SHORT=1 takes fewer rounds; POLYBOT_GATES_JSON=path writes what the gates found.
 """
 
 import os
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
-SHORT = os.environ.get("POLYBOT_BENCH_SHORT") == "1"
-ROUNDS = 15 if SHORT else 60
-ROUND_NS = 200_000 if SHORT else 500_000  # a round lasts at least so long
-TRIES = 4
-CALIBRATION_REF_NS = 68_000  # _calibrate() on the reference machine (2 shared cores, 3.12), idle
+from bench.gate import Gate
+from bench.gate_table import Ledger, summary, table
+from bench.timing import TRIES, calibrate, calls_per_round, median_ns, rounds_of, scale_of
+
 ROOT = Path(__file__).resolve().parent.parent
 NO_SHARED = "shared data not found (set POLYBOT_SHARED, or put it in ../shared)"
 
@@ -50,10 +48,12 @@ class Budget(Protocol):
 
 
 ROWS = pytest.StashKey[list[Row]]()
+LEDGER = pytest.StashKey[Ledger]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[ROWS] = []
+    config.stash[LEDGER] = Ledger()
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +67,14 @@ def shared_dir() -> Path:
 
 
 @pytest.fixture
+def gate(benchmark: Any, request: pytest.FixtureRequest) -> Iterator[Gate]:
+    """Holds claims of the performance table; see bench/gate.py."""
+    made = Gate(benchmark, request.config.stash[LEDGER])
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def budget(benchmark: Any, request: pytest.FixtureRequest) -> Budget:
     """Run fn (which does `inner` operations per call) and hold its median against `median_ns`."""
     used_before = False
@@ -75,17 +83,13 @@ def budget(benchmark: Any, request: pytest.FixtureRequest) -> Budget:
         fn: Callable[[], Any], *, name: str, median_ns: float, inner: int = 1, slack: float = 1.0
     ) -> float:
         nonlocal used_before
-        iterations = _iterations(fn)
+        calls, round_ns = calls_per_round(fn)
         best: Row | None = None
         for _ in range(TRIES):
-            before_ns = _calibrate()
-            if used_before:
-                measured_ns = _median_ns(fn, iterations)
-            else:
-                used_before = True
-                measured_ns = _through_plugin(benchmark, fn, iterations)
-            scale = max(1.0, (before_ns + _calibrate()) / 2 / CALIBRATION_REF_NS)
-            row = Row(name, median_ns, measured_ns / inner, scale, slack)
+            before_ns = calibrate(round_ns)
+            measured_ns = _measured_ns(None if used_before else benchmark, fn, calls, rounds_of(round_ns))
+            used_before = True
+            row = Row(name, median_ns, measured_ns / inner, scale_of(before_ns, calibrate(round_ns)), slack)
             if best is None or row.median_ns / row.scale < best.median_ns / best.scale:
                 best = row
             if best.is_ok:
@@ -103,9 +107,31 @@ def budget(benchmark: Any, request: pytest.FixtureRequest) -> Budget:
     return run
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A whole run that lacks a row is red; what the gates found is written where it was asked for."""
+    ledger = session.config.stash[LEDGER]
+    if exitstatus == pytest.ExitCode.OK and _is_whole(session.config) and ledger.missing():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    path = os.environ.get("POLYBOT_GATES_JSON")
+    if path:
+        ledger.write(Path(path))
+
+
 @pytest.hookimpl(trylast=True)  # below pytest-benchmark's own table
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    rows = terminalreporter.config.stash[ROWS]
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    _show_budgets(terminalreporter, config.stash[ROWS])
+    ledger = config.stash[LEDGER]
+    missing = ledger.missing() if _is_whole(config) else []
+    if ledger.lines or missing:
+        terminalreporter.section("gates: limit beside measurement, and what a planted fault measured")
+    for line in [*table(ledger.sorted_lines()), summary(ledger.lines)] if ledger.lines else []:
+        terminalreporter.write_line(line)
+    for text in missing:
+        terminalreporter.write_line(f"MISSING: {text}")
+
+
+def _show_budgets(terminalreporter: pytest.TerminalReporter, rows: list[Row]) -> None:
     if not rows:
         return
     terminalreporter.section("budget beside measurement (median per operation)")
@@ -121,46 +147,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
 
 
-def _through_plugin(benchmark: Any, fn: Callable[[], Any], iterations: int) -> float:
-    """Median ns per call by pytest-benchmark; measured here when the plugin is disabled."""
-    benchmark.pedantic(fn, rounds=ROUNDS, iterations=iterations, warmup_rounds=1)
-    if benchmark.stats is None:
-        return _median_ns(fn, iterations)
-    return float(benchmark.stats.stats.median) * 1e9
+def _is_whole(config: pytest.Config) -> bool:
+    """Whether all benches of this folder are run: nothing chosen, nothing left out."""
+    options = config.option
+    is_chosen = options.keyword or options.markexpr or options.deselect or options.collectonly
+    is_cut = is_chosen or getattr(options, "lf", False) or getattr(options, "ignore", None)
+    here = Path(__file__).resolve().parent
+    return not is_cut and [Path(argument).resolve() for argument in config.args] == [here]
 
 
-def _median_ns(fn: Callable[[], Any], iterations: int) -> float:
-    samples = []
-    for _ in range(ROUNDS):
-        start_ns = time.perf_counter_ns()
-        for _ in range(iterations):
-            fn()
-        samples.append((time.perf_counter_ns() - start_ns) / iterations)
-    return statistics.median(samples)
-
-
-def _iterations(fn: Callable[[], Any]) -> int:
-    """Calls per round, so that a round lasts ROUND_NS."""
-    fn()
-    start_ns = time.perf_counter_ns()
-    fn()
-    call_ns = max(50, time.perf_counter_ns() - start_ns)
-    return max(1, min(20_000, round(ROUND_NS / call_ns)))
-
-
-def _calibrate() -> float:
-    """Median ns of a fixed piece of integer, float and dict work."""
-    samples = []
-    for _ in range(9):
-        start_ns = time.perf_counter_ns()
-        _kernel()
-        samples.append(time.perf_counter_ns() - start_ns)
-    return statistics.median(samples)
-
-
-def _kernel() -> float:
-    table = dict.fromkeys(range(64), 1.0)
-    total = 0.0
-    for i in range(1_000):
-        total += table[i & 63] * 1.000001
-    return total
+def _measured_ns(benchmark: Any, fn: Callable[[], Any], calls: int, rounds: int) -> float:
+    """Median ns per call by pytest-benchmark; measured here when it was used before or is disabled."""
+    if benchmark is not None:
+        benchmark.pedantic(fn, rounds=rounds, iterations=calls, warmup_rounds=1)
+        if benchmark.stats is not None:
+            return float(benchmark.stats.stats.median) * 1e9
+    return median_ns(fn, calls, rounds=rounds)

@@ -3,13 +3,15 @@
 Venue time (`now_ns`) is what windows, staleness and events live in; it may run faster than the
 wall (`venue.speed`) and is derived from three numbers shared with the embedded venue's process:
 (epoch_ns, mono_ns, speed).  `mono_ns` is the raw monotonic clock, for latency stages only.
-Everything else receives time as an argument.
+Everything else receives time as an argument; the stamps of frames are read in C (_fast.stamp), from the same anchor.
 """
 
 import asyncio
 import time
 from dataclasses import dataclass
 from typing import Protocol
+
+from polybot._fast.stamp import VenueStamp
 
 __all__ = ["Clock", "SystemClock", "VirtualClock", "wall_clock"]
 
@@ -55,6 +57,10 @@ class SystemClock:
 
     def mono_ns(self) -> int:
         return time.monotonic_ns()
+
+    def stamp(self) -> VenueStamp:
+        """Make a reader of this very time for C."""
+        return VenueStamp(self.epoch_ns, self.mono_anchor_ns, self.speed)
 
     async def sleep(self, seconds: float) -> None:
         if seconds <= 0.0:

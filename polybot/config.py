@@ -19,6 +19,7 @@ from polybot.config_cross import CrossTimeframeParams, choose_observed
 from polybot.config_dashboard import DashboardConfig
 from polybot.config_doctor import DoctorConfig
 from polybot.config_faults import FaultConfig
+from polybot.config_loop import LoopConfig
 from polybot.config_paper import PaperConfig
 from polybot.config_record import RecordConfig
 from polybot.config_replay import ReplayConfig
@@ -57,6 +58,7 @@ __all__ = [
     "GatewayConfig",
     "IntervalConfig",
     "JournalConfig",
+    "LoopConfig",
     "ModeConfig",
     "ModelConfig",
     "PaperConfig",
@@ -402,6 +404,7 @@ class Config:
     strategy: Mapping[str, StrategyConfig] = field(default_factory=_standard_strategies)
     model: ModelConfig = field(default_factory=ModelConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
     feeds: FeedsConfig = field(default_factory=FeedsConfig)
     gateway: GatewayConfig = field(default_factory=GatewayConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)

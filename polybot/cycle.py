@@ -159,7 +159,7 @@ class WindowCycle:
         self._opening = StrikeCapture(spec, strike_sd=strike_sd)
         self._closing = StrikeCapture(_at_end(spec))
         self.feed = MarketFeed(
-            trader.config.venue.market_ws_url, trader.config.feeds, sink=trader.on_market_events
+            trader.config.venue.market_ws_url, trader.config.feeds, sink=trader.market_sink(index)
         )
         self.feed.add_market(index, spec)
         trader.tally.add("market", self.feed.counters)

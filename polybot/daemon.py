@@ -36,6 +36,8 @@ from polybot.doctor.gate import require_ready
 from polybot.errors import ConfigError, InvariantBroken, NotReady, PolybotError, VenueError
 from polybot.feeds.connection import Connection
 from polybot.gateway.http import LaneClient
+from polybot.loop_care import tended
+from polybot.loop_cores import CoreBinding
 from polybot.notify import SOCKET_ENV
 from polybot.paper.gateway import PaperGateway
 from polybot.place import Place, find_place
@@ -58,8 +60,6 @@ __all__ = ["run"]
 _Run = Coroutine[Any, Any, None]
 
 EXIT_OK, EXIT_FAILED, EXIT_ORDERS_OPEN, EXIT_INVARIANT, EXIT_INTERRUPTED = 0, 1, 4, 70, 130
-# A busy telemetry thread holds the interpreter at most this long at a time (5 ms by default: too long for a loop).
-SWITCH_INTERVAL_S = 0.0001
 
 
 async def run(config: Config) -> int:
@@ -82,7 +82,10 @@ async def _run(config: Config, signals: StopSignals) -> int:
     given, problems = read_given(config, beside, redactor.register)
     account = _open_account(config, redactor)
     beside.forget()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    cores = CoreBinding(config.loop)
+    cores.begin()
+    # So long may a busy helper thread hold the interpreter at a time (5 ms by default: too long for a loop).
+    sys.setswitchinterval(config.loop.switch_interval_us * 1e-6)
     out_dir = Path(config.telemetry.out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     logs = configure_logging(config.telemetry, redactor, stderr=sys.stderr, tag=_tag(config))
@@ -91,7 +94,7 @@ async def _run(config: Config, signals: StopSignals) -> int:
     try:
         place = await find_place(config, http, redactor, out_dir, account=account)
         place.facts += await require_ready(place, http, redactor)
-        return await _trade(place, http, redactor, signals, given=given, problems=problems)
+        return await _trade(place, http, redactor, signals, given=given, problems=problems, cores=cores)
     except VenueError as error:
         sys.stderr.write(f"polybot: the venue refused this run: {error}\n")
         return EXIT_FAILED
@@ -103,6 +106,7 @@ async def _run(config: Config, signals: StopSignals) -> int:
         if place is not None and place.sim is not None:
             await place.sim.stop()
         logs.close()
+        cores.release()
 
 
 async def _end_late(config: Config, error: NotReady) -> None:
@@ -145,7 +149,14 @@ def _open_account(config: Config, redactor: Redactor) -> Account | None:
 
 
 async def _trade(
-    place: Place, http: LaneClient, redactor: Redactor, signals: StopSignals, *, given: Given, problems: Sequence[str]
+    place: Place,
+    http: LaneClient,
+    redactor: Redactor,
+    signals: StopSignals,
+    *,
+    given: Given,
+    problems: Sequence[str],
+    cores: CoreBinding,
 ) -> int:
     """Recover from this account's journal and trade; it is held until the end.  `given`: what runs beside it.
 
@@ -161,21 +172,7 @@ async def _trade(
         on_ledger_error=_log_ledger_error,
     )
     inputs = _open_inputs(place)
-    inbox = TelemetryInbox(CommandRing(config.telemetry.queue_records))
-    trader = Trader(
-        config,
-        clock,
-        Wires(
-            http=http,
-            drive=_driver(clock, config.feeds, inbox),
-            login=None if place.account is None else place.account.login,
-        ),
-        signer=None if place.account is None else place.account.signer,
-        inbox=inbox,
-        journal=books.journal,
-        make_gateway=None if place.paper is None else partial(PaperGateway, config=config, ledger=place.paper),
-        inputs=inputs,
-    )
+    trader = _make_trader(place, http, books, inputs)
     signals.attach(trader)
     console = _open_console(place, redactor)
     console.plain(companion_lines(given, problems))
@@ -197,7 +194,8 @@ async def _trade(
             trader, account=place.owner, session=place.session, journal=books.journal, recent=recent
         ) as operator:
             attendance.begin(operator)
-            code, summary = await _run_until_told(trader)
+            with tended(trader, cores, operator):
+                code, summary = await _run_until_told(trader)
         open_orders = len(trader.gateway.open_order_seqs()) if code == EXIT_OK else None
     finally:
         attendance.let_go()
@@ -210,6 +208,23 @@ async def _trade(
         equal = _check_ledger(place, books, console, before)
         code = code or (EXIT_OK if equal else EXIT_FAILED)
     return EXIT_ORDERS_OPEN if summary.orders_may_be_open else code
+
+
+def _make_trader(place: Place, http: LaneClient, books: Books, inputs: InputsRecorder | None) -> Trader:
+    """Give the trader its sockets, its gateway and what writes things down."""
+    config, clock = place.config, place.clock
+    inbox = TelemetryInbox(CommandRing(config.telemetry.queue_records))
+    account = place.account
+    return Trader(
+        config,
+        clock,
+        Wires(http=http, drive=_driver(clock, config.feeds, inbox), login=None if account is None else account.login),
+        signer=None if account is None else account.signer,
+        inbox=inbox,
+        journal=books.journal,
+        make_gateway=None if place.paper is None else partial(PaperGateway, config=config, ledger=place.paper),
+        inputs=inputs,
+    )
 
 
 def _close_files(

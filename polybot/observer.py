@@ -144,7 +144,7 @@ class ObservedWindow:
             trader.door.open_market(index, spec, order_seq_base=0, observed=True)
             live[index] = self
             self._capture = StrikeCapture(spec, strike_sd=trader.config.model.strike_sd_bps * 1e-4)
-            feed = MarketFeed(trader.config.venue.market_ws_url, trader.config.feeds, sink=trader.feed_events)
+            feed = MarketFeed(trader.config.venue.market_ws_url, trader.config.feeds, sink=trader.event_sink)
             feed.add_market(index, spec)
             self.feed = feed
             trader.tally.add("observed", feed.counters)

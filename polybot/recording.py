@@ -17,7 +17,7 @@ from polybot._fast.event import EventBuffer, EventKind
 from polybot.errors import JournalError
 from polybot.gateway.tracker import TrackedOrder
 from polybot.journal.journal import Journal
-from polybot.journal.records import MONEY_KINDS, Intent, hide_owner
+from polybot.journal.records import MONEY_KINDS, hide_owner, pack_intent
 from polybot.market.spec import MarketSpec
 
 __all__ = ["LAG_MAX_S", "LATE_BEATS", "Recorder"]
@@ -40,6 +40,11 @@ class Recorder:
         self._engine = engine
         self._on_problem = on_problem
         self._late_beats = 0  # in a row, at which something waited too long for the disk
+
+    @property
+    def kinds(self) -> int:
+        """Which events move money or truth, as bits of EventBuffer.kind_mask()."""
+        return MONEY_MASK
 
     @property
     def is_recording(self) -> bool:
@@ -65,7 +70,7 @@ class Recorder:
             return False
         crashpoints.reach("before_intent")
         try:
-            self._journal.intent(self._intent_of(order, salt, api_key))
+            self._journal.intent_packed(order.market, self._packed(order, salt, api_key))
         except (JournalError, ValueError) as error:
             if self._journal.failed or isinstance(error, ValueError):
                 self._fail(f"{error}")
@@ -133,28 +138,17 @@ class Recorder:
         if problem and not before:
             self._on_problem(problem)
 
-    def _intent_of(self, order: TrackedOrder, salt: int, api_key: str) -> Intent:
+    def _packed(self, order: TrackedOrder, salt: int, api_key: str) -> bytes:
         plan, known = order.plan, self._engine.orders[order.order_seq]
-        return Intent(
-            order_seq=plan.order_seq,
-            market=order.market,
-            strategy=self._engine.strategies[known.strategy].name,
-            strategy_index=known.strategy,
-            outcome=plan.outcome,
-            side=plan.side,
-            order_type=plan.order_type,
-            post_only=known.post_only,
-            price_ticks=plan.price_ticks,
-            asked_ushares=plan.asked_ushares,
-            signed_ushares=plan.ushares,
-            maker_amount=plan.maker_amount,
-            taker_amount=plan.taker_amount,
-            salt=salt,
+        numbers = (
+            plan.order_seq, salt, plan.price_ticks, order.market, known.strategy, plan.outcome, plan.side,
+            plan.order_type, known.post_only, plan.asked_ushares, plan.ushares, plan.maker_amount,
+            plan.taker_amount, plan.expiration_s, known.expires_ns, known.cancel_edge, known.dispatched_ns,
+        )  # fmt: skip
+        return pack_intent(
+            numbers,
             order_id=order.order_id,
             token_id=order.token_id,
-            expiration_s=plan.expiration_s,
-            expires_ns=known.expires_ns,
-            cancel_edge=known.cancel_edge,
-            dispatched_ns=known.dispatched_ns,
+            strategy=self._engine.strategies[known.strategy].name,
             body=hide_owner(order.body, api_key),
         )

@@ -15,7 +15,9 @@ from typing import Any
 
 from polybot import crashpoints, recovering
 from polybot._fast.event import CommandKind, EventBuffer, EventKind, OperatorCode
+from polybot._fast.path import MarketPath
 from polybot._fast.risk import Denial
+from polybot._fast.sink import EventSink
 from polybot.assembly import build_engine
 from polybot.clock import Clock
 from polybot.config import Config, observed_intervals
@@ -55,8 +57,6 @@ __all__ = ["RunSummary", "Trader", "Wires"]
 NS = 1_000_000_000
 # Market indices are given in turn and come round again after months (records hold 16 bits).
 MAX_INDEX = 65_000
-# Kinds that may carry a tick size, as bits of EventBuffer.kind_mask().
-_TICK_KINDS = 1 << int(EventKind.EV_TICK_SIZE) | 1 << int(EventKind.EV_BOOK_SNAPSHOT)
 Drive = Callable[[Feed, float], Coroutine[Any, Any, None]]
 
 
@@ -206,13 +206,13 @@ class Trader:
     def _make_feeds(self) -> None:
         config = self.config
         self.spot_feed = SpotFeed(
-            config.venue.spot_ws_urls, config.asset.spot_symbol, config.feeds, sink=self.feed_events
+            config.venue.spot_ws_urls, config.asset.spot_symbol, config.feeds, sink=self._runner.path
         )
         self.oracle_feed = OracleFeed(
             config.venue.rtds_url,
             config.asset.oracle_symbol,
             config.feeds,
-            sink=self.feed_events,
+            sink=self._runner.path,
             on_tick=self._on_oracle_tick,
         )
         self.polybolt_feed = PolyBoltFeed(
@@ -220,7 +220,7 @@ class Trader:
             config.asset.polybolt_symbol,
             config.feeds,
             auth=self.gateway.user_channel_auth,
-            sink=self.feed_events,
+            sink=self._runner.path,
             on_tick=self._on_oracle_tick,
         )
         self._user_feed = UserFeed(
@@ -237,25 +237,30 @@ class Trader:
     # -- the pump ---------------------------------------------------------------------------------------------
 
     def feed_events(self, events: EventBuffer) -> None:
-        """Everything that becomes an event goes through here."""
+        """Everything that becomes an event goes this way; feeds go it from C (`event_sink`, `market_sink`)."""
         self._runner.feed(events)
+
+    @property
+    def event_sink(self) -> EventSink:
+        """The same way as C sees it."""
+        return self._runner.path
+
+    def market_sink(self, index: int) -> EventSink:
+        """Make the sink of a market's book feed: the gateway looks first, a new tick size also binds its orders."""
+        is_venue = isinstance(self.gateway, ClobGateway)  # the venue matches by itself
+        return MarketPath(
+            self._runner.path,
+            self.engine,
+            index,
+            before=None if is_venue else self.gateway.on_market_events,
+            on_tick_size=self.gateway.set_tick_size,
+        )
 
     def tell(self, kind: int, **fields: Any) -> None:
         """Make one event of our own (market, strike, outcome, operator) and feed it, stamped now."""
         events = EventBuffer(1)
         events.add(kind, recv_ns=self.clock.now_ns(), **fields)
         self._runner.feed(events)
-
-    def on_market_events(self, events: EventBuffer) -> None:
-        """Events of a market's book feed; a new tick size also binds the gateway's orders."""
-        self.gateway.on_market_events(events)
-        self._runner.feed(events)
-        if not events.kind_mask() & _TICK_KINDS:
-            return
-        for index in set(events.to_numpy()["market"].tolist()):
-            market = self.engine.markets.get(index)
-            if market is not None and market.book.tick_size > 0:
-                self.gateway.set_tick_size(index, market.book.tick_size)
 
     def _on_oracle_tick(
         self, kind: int, value: float, venue_ns: int, recv_ns: int, *, window_s: int, sequenced: bool

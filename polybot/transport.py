@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["BeforeWrite", "Feed", "HttpClient", "HttpResponse", "SendText"]
+__all__ = ["BeforeWrite", "Exchange", "Feed", "HttpClient", "HttpResponse", "Route", "SendText"]
 
 SendText = Callable[[str], None]
 BeforeWrite = Callable[[], None]
@@ -21,6 +21,29 @@ class HttpResponse:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class Exchange(Protocol):
+    """A request that was written; its answer is to come."""
+
+    async def answer(self) -> HttpResponse:
+        """The whole answer; raises VenueUnavailable when there is none in time.  Asked for once."""
+        ...
+
+
+class Route(Protocol):
+    """One method and address with fixed header fields, prepared for requests that must leave at once."""
+
+    def begin(
+        self, lines: bytes, body: bytes, *, timeout_s: float, before_write: BeforeWrite
+    ) -> Exchange | None:
+        """Write a request on this call stack; None, with nothing asked or written, when no warm connection is free.
+
+        `lines` are whole header lines behind the fixed ones, each with its CRLF; the caller knows that they are
+        sound.  before_write and timeout_s (wall, from now on) as in HttpClient.request: what before_write raises
+        passes through with nothing written.
+        """
+        ...
 
 
 class HttpClient(Protocol):
@@ -41,6 +64,10 @@ class HttpClient(Protocol):
         `before_write` is called once, directly before the first byte is written; what it raises ends the
         request with nothing sent.  NotSent says the same of a connection that could not be made.
         """
+        ...
+
+    def route(self, method: str, url: str, headers: Mapping[str, str]) -> Route:
+        """Prepare requests of one kind; raises NotSent for an address or a header that cannot stand in a request."""
         ...
 
     async def warm(self, url: str, timeout_s: float) -> int:

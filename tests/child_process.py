@@ -30,6 +30,7 @@ class Process:
         env: Mapping[str, str],
         *,
         keeps_errors_apart: bool = False,
+        is_told: bool = False,
         begin: Sequence[str] = (sys.executable,),
     ) -> None:
         self.lines: list[tuple[float, str]] = []
@@ -38,6 +39,7 @@ class Process:
             [*begin, *arguments],
             cwd=folder,
             env=env,
+            stdin=subprocess.PIPE if is_told else None,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if keeps_errors_apart else subprocess.STDOUT,
             text=True,
@@ -96,6 +98,12 @@ class Process:
             return False
         return True
 
+    def tell(self, line: str) -> None:
+        """Write one line to its stdin (is_told)."""
+        assert self.popen.stdin is not None
+        self.popen.stdin.write(line + "\n")
+        self.popen.stdin.flush()
+
     def signal(self, number: int) -> None:
         """Send a signal."""
         self.popen.send_signal(number)
@@ -120,7 +128,7 @@ class Process:
             self.popen.send_signal(signal.SIGCONT)
         self.popen.wait(PATIENCE_S)
         self._join()
-        for pipe in (self.popen.stdout, self.popen.stderr):
+        for pipe in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
             if pipe is not None:
                 pipe.close()
 

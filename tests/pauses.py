@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["LOOP_S", "PauseWitness", "loop_s", "stolen_s", "used_s"]
+__all__ = ["LOOPS", "LOOP_S", "PauseWitness", "loop_s", "stolen_s", "used_s"]
 
 TICK_S = 0.005
 LATE_S = 0.050

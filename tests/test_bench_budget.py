@@ -3,14 +3,11 @@
 Runs pytest in a process of its own on a scratch folder with the real bench/conftest.py.
 """
 
-import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from scratch_benches import run_benches
 
-ROOT = Path(__file__).resolve().parent.parent
 BENCH = '''
 def work(n):
     return sum(range(n))
@@ -29,20 +26,7 @@ def bench_planted_slowdown(budget):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> "subprocess.CompletedProcess[str]":
-    folder = tmp_path_factory.mktemp("bench")
-    (folder / "conftest.py").write_text((ROOT / "bench" / "conftest.py").read_text())
-    (folder / "bench_scratch.py").write_text(BENCH)
-    (folder / "pytest.ini").write_text("[pytest]\npython_files = bench_*.py\npython_functions = bench_*\n")
-    # Under pytest-xdist the inner run would take itself for a worker.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "--benchmark-only", "-q", "-p", "no:cacheprovider", str(folder)],
-        cwd=folder,
-        env={**environment, "POLYBOT_BENCH_SHORT": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return run_benches(tmp_path_factory.mktemp("bench"), BENCH, "-k", "bench")
 
 
 def test_planted_slowdown_fails_and_the_others_pass(finished: "subprocess.CompletedProcess[str]") -> None:

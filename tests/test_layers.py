@@ -30,12 +30,13 @@ LAYERS = (
     (r"polybot\.(backtest|report)\.command", 4),
     (r"polybot\.(account|assembly|runner|tape|replay|backtest|analyze|paper|report|research|wallet)(\..*)?", 3),
     (r"polybot\.(books|campaign\w*|control|cycle|daemon|doctor|entries|following|harness|help_text)(\..*)?", 4),
-    (r"polybot\.(attendance|companion_child|companions|healthcheck|notify)", 4),
+    (r"polybot\.(attendance|companion_child|companions|healthcheck|loop_\w+|notify)", 4),
     (r"polybot\.(multirun|observer|place|recording|recovering|telling|trader|api|cli|compose|__main__)(\..*)?", 4),
 )
 # Third-party libraries and the only modules that may import them.
 OWNERS = {
     "Cython": r"polybot\._fast\..*",
+    "aiofastnet": r"polybot\.gateway\.http",
     "aiohttp": r"polybot\.(sim\..*|telemetry\.dashboard.*)",
     "coincurve": r"polybot\.(gateway\.signer|sim\..*)",
     "cpython": r"polybot\._fast\..*",
@@ -49,7 +50,8 @@ OWNERS = {
     "omegaconf": r"polybot\.compose",
     "orjson": r"polybot\.(?!_fast)\w+\..*|polybot\.daemon",
     "optuna": r"polybot\.backtest\.search",
-    "picows": r"polybot\.(feeds\.connection|sim\..*)",
+    # The listener derives from picows' own cdef class: a frame goes from its buffer to the engine without Python.
+    "picows": r"polybot\.(feeds\.connection|_fast\.listener|sim\..*)",
     "polymarket": r"polybot\.wallet\.official",
     "prometheus_client": r"polybot\.telemetry\.metrics",
     "sdnotify": r"polybot\.notify",
@@ -67,6 +69,9 @@ STDLIB_OWNERS = {
     "random": r"polybot\.(?!_fast|config|errors|clock).*",
     "threading": r"polybot\.(?!_fast).*",
 }
+# Functions of C that are somebody's privilege: receive stamps are read in C, by the one unit that may.
+C_CLOCKS = re.compile(r"\b(clock_gettime|gettimeofday|ftime|rdtsc\w*)\s*\(|<(sys/)?time\.h>|\bposix\.time\b")
+C_CLOCK_OWNER = "polybot._fast.stamp"
 CYTHON_LINE = re.compile(r"^\s*(?:from\s+([\w.]+)\s+c?import\s+(.+)|c?import\s+([\w.]+(?:\s*,\s*[\w.]+)*))")
 
 
@@ -91,6 +96,23 @@ def test_compiled_units_have_no_import_cycle() -> None:
         ready = {module for module, needs in graph.items() if module not in done and needs <= done}
         assert ready, f"import cycle among {sorted(set(graph) - done)}"
         done |= ready
+
+
+def test_only_the_stamp_reads_a_clock_in_the_core() -> None:
+    readers = [
+        module
+        for module, path in MODULES.items()
+        if module.startswith("polybot._fast.")
+        if any(C_CLOCKS.search(part.read_text()) for part in {path, path.with_suffix(".pxd")} if part.exists())
+    ]
+    assert readers == [C_CLOCK_OWNER]
+
+
+def test_what_decides_does_not_know_the_stamp() -> None:
+    """Time is an argument of the core: only the ends of the road may stamp."""
+    core = [module for module in MODULES if module.startswith("polybot._fast.")]
+    users = {module for module in core if C_CLOCK_OWNER in imports_of(module)}
+    assert users == {"polybot._fast.listener", "polybot._fast.path"}
 
 
 def test_every_module_has_a_layer() -> None:

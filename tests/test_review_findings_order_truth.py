@@ -141,6 +141,7 @@ def test_a_refused_order_that_comes_back_and_fills_is_no_difference():
 def test_an_order_not_yet_written_when_everything_is_cancelled_never_leaves(order_type):
     async def scenario(bench):
         await bench.start()
+        bench.http.is_free = False
         bench.gateway.execute(command(order_type=order_type))
         await bench.gateway.cancel_all()
         await bench.clock.sleep(1.0)

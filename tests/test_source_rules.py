@@ -28,6 +28,8 @@ TEXTS = [
     *sorted((ROOT / "conf").rglob("*.yaml")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted(ROOT.glob("*.lock")),
+    *sorted((ROOT / "bench").rglob("*.md")),
+    *sorted((ROOT / "bench" / "peers").rglob("*.txt")),
     *[ROOT / name for name in ("Makefile", "pyproject.toml", "setup.py", "MANIFEST.in", ".ci/run")],
     *[path for name in ("README.md", "CHANGELOG.md") if (path := ROOT / name).exists()],
 ]
@@ -35,7 +37,7 @@ TEXTS = [
 GUARDS = (
     r"polybot/(daemon|harness|observer|place|runner|trader)\.py|polybot/feeds/(connection|fallback)\.py"
     r"|polybot/gateway/clob\.py|polybot/doctor/(rounds|site)\.py|polybot/replay/verify\.py|polybot/journal/(writer|ledger_thread)\.py|polybot/(telemetry|sim)/.*\.py"
-    r"|polybot/_fast/engine\.pyx"
+    r"|polybot/_fast/(engine|listener|path)\.pyx"
 )
 # These keep the tasks they make and end them themselves.
 TASK_OWNERS = r"polybot/harness\.py|polybot/sim/(child|server)\.py"

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from between import stand_between
 from reference import math_reference as slow
 from runs import configure, markets, run
 
 from polybot._fast.event import EventBuffer, EventFlag, EventKind
+from polybot._fast.sink import EventSink
 from polybot.config import VolConfig
 from polybot.harness import VirtualRun
 from polybot.sim.venue import Venue
@@ -56,19 +58,19 @@ class Tap:
 
     def attach(self, trader: Any, _: Venue) -> None:
         """Stand between the spot feed (its warm start too) and the engine."""
-        pass_on = trader.feed_events
 
-        def sink(events: EventBuffer) -> None:
+        def sink(events: EventBuffer, pass_on: EventSink) -> None:
             pass_on(events)
             self._note(events, trader)
 
-        trader.feed_events = sink
-        trader.spot_feed._sink = sink
+        stand_between(trader, sink)
 
     def _note(self, events: EventBuffer, trader: Trader) -> None:
         live_before = self.live
         for row in events.to_numpy():
             kind, backfill = int(row["kind"]), int(row["flags"]) & EventFlag.F_SNAPSHOT
+            if kind not in (EventKind.EV_SPOT_TRADE, EventKind.EV_SPOT_QUOTE):
+                continue
             if kind == EventKind.EV_SPOT_TRADE:
                 stamp_ns = int(row["venue_ns" if backfill else "recv_ns"])
                 self.trades.append((float(row["x"]), float(row["y"]), stamp_ns))

@@ -7,6 +7,7 @@ import asyncio
 import json
 
 import pytest
+from between import stand_between
 from runs import NS, QUIET, configure, markets, rows, run
 from signal_counts import broken_counts, sessions_of
 
@@ -102,9 +103,9 @@ def test_signals_of_a_feed_that_is_only_just_ending_are_in_the_final_counts(tmp_
 
     def linger(trader, venue):
         """Stop at a signal, and have its event come once more when everything was told to end."""
-        feed, close = trader._runner.feed, trader.gateway.close
+        close = trader.gateway.close
 
-        def seen(events):
+        def seen(events, feed):
             before = sum(sum(market.stats()["signals"]) for market in trader.engine.markets.values())
             feed(events)
             if sum(sum(market.stats()["signals"]) for market in trader.engine.markets.values()) > before and not late:
@@ -116,7 +117,8 @@ def test_signals_of_a_feed_that_is_only_just_ending_are_in_the_final_counts(tmp_
             asyncio.get_running_loop().call_soon(feed, late[0])
             await close()
 
-        trader._runner.feed, trader.gateway.close = seen, closing
+        feed = stand_between(trader, seen)
+        trader.gateway.close = closing
 
     result = run(tmp_path, configure(**BUSY), prepare=linger)
     (told,) = sessions_of(result.out_dir)

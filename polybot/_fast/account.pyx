@@ -44,7 +44,7 @@ cdef class Account:
 
     cdef Order open_order(self, MarketState m, Signal s, int64_t now_ns):
         """Make the order of a signal that risk let through: exposure held, counted, cooldown begun."""
-        cdef Order o = Order()
+        cdef Order o = Order.__new__(Order)
         o.seq = m.order_seq_next
         m.order_seq_next += 1
         o.market, o.strategy, o.outcome, o.side = m.index, s.strategy, s.outcome, s.side
@@ -201,7 +201,7 @@ cdef class Account:
         """Book a trade once; then it moves along the table of states, and FAILED reverses it once."""
         cdef int64_t key = <int64_t> e.y
         cdef int status = <int> e.x
-        cdef Trade t = o.trades.get(key)
+        cdef Trade t = None if o.trades is None else o.trades.get(key)
         cdef int known = 0 if t is None else t.status, move = step_trade(known, status)
         if t is not None and (t.shares != e.j or t.price_ticks != e.i):
             self.contradict(o, f"trade {key} told as {e.j} at {e.i}, known as {t.shares} at {t.price_ticks}")
@@ -212,6 +212,8 @@ cdef class Account:
             return 0
         if t is None:
             t = self._new_trade(m, o, e)
+            if o.trades is None:                 # made here, not with the order: most end without a trade
+                o.trades = {}
             o.trades[key] = t
             if status == TS_FAILED:
                 o.matched = max(o.filled, o.matched - t.shares)      # a match that comes to nothing

@@ -25,7 +25,7 @@ cdef class Book:
     cdef uint64_t summary[2][SUMMARY]
     cdef int64_t best[2]             # best tick per side, -1: empty
     cdef readonly int64_t tick_size  # in ticks, 0: not known
-    cdef uint64_t inverse            # of the tick size, 2**32 // it
+    cdef uint64_t inverse            # of the tick size: says which ticks are multiples of it
     cdef int64_t shape               # another number whenever a level came or went; sizes alone do not change it
     cdef readonly int64_t off_tick   # levels written off the known tick grid (kept all the same)
     cdef readonly int64_t orphans    # deltas that came before a snapshot (not applied)
@@ -55,6 +55,7 @@ cdef class Book:
     cdef void _occupy(self, int k, int64_t ticks, int64_t ushares) noexcept nogil
     cdef void _set_levels(self, const Event* ev, Py_ssize_t n) noexcept nogil
     cdef Py_ssize_t _fill(self, const Event* ev, Py_ssize_t n) noexcept nogil
+    cdef Py_ssize_t _fill_side(self, const Event* ev, Py_ssize_t n) noexcept nogil
     cdef int64_t _at(self, int k, int64_t ticks) noexcept nogil
     cdef int _next(self, int outcome, int side, int64_t ticks) noexcept nogil
     cdef int _from_up(self, int outcome, int64_t ticks) noexcept nogil

@@ -9,7 +9,7 @@ Called by the engine for every book event, by the matching core and by the feed'
 """
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from polybot._fast.event cimport (
     BUY,
@@ -28,6 +28,16 @@ from polybot._fast.event cimport (
 cdef extern from * nogil:
     int __builtin_ctzll(unsigned long long)
     int __builtin_clzll(unsigned long long)
+    void __builtin_prefetch(const void*)
+
+
+cdef enum:
+    AHEAD = 24                       # events are asked for so far ahead: about what memory takes to bring them
+
+
+ctypedef struct Filled:
+    int64_t levels           # prices where there was no level before
+    int64_t off_tick         # levels told off the known tick grid
 
 
 cdef inline int _index(int outcome, int side) noexcept nogil:
@@ -41,13 +51,50 @@ cdef inline int64_t _up(int outcome, int64_t ticks) noexcept nogil:
 
 
 cdef inline uint64_t _inverse(int64_t grid) noexcept nogil:
-    """2**32 // grid, rounded up: ticks // grid == ticks * inverse >> 32 for all ticks below 2**14; 0 without a grid."""
-    return ((<uint64_t> 1 << 32) + grid - 1) // grid if grid > 0 else 0
+    """2**64 // grid, rounded up (modulo 2**64): what _is_off multiplies by; 0 without a grid and for a grid of 1."""
+    return ~(<uint64_t> 0) // <uint64_t> grid + 1 if grid > 0 else 0
 
 
-cdef inline bint _is_off(int64_t ticks, int64_t grid, uint64_t inverse) noexcept nogil:
-    """True for ticks (0..TOP) that are no multiple of the grid; without a grid (0, 0) there is nothing to be off."""
-    return <int64_t> (<uint64_t> ticks * inverse >> 32) * grid != ticks and grid > 0
+cdef inline bint _is_off(int64_t ticks, uint64_t inverse) noexcept nogil:
+    """True for ticks (0..TOP) that are no multiple of the grid (Lemire, Kaser, Kurz 2019); nothing is off without one."""
+    return <uint64_t> ticks * inverse > inverse - 1
+
+
+cdef inline uint64_t _head(const Event* e) noexcept nogil:
+    """kind, market, outcome, side and flags of an event as one number, kind in the lowest bits."""
+    cdef uint64_t head
+    memcpy(&head, &e.kind, sizeof(head))
+    return head
+
+
+cdef inline Py_ssize_t _fill_levels(const Event* ev, Py_ssize_t n, bint is_down, int64_t* size, uint64_t* occupied,
+                                    uint64_t* summary, uint64_t inverse, Filled* told) noexcept nogil:
+    """Set the levels at ev[0] and after it as long as they are of one message, outcome and side, and sound; how many."""
+    cdef const Event* e = ev
+    cdef const Event* end = ev + n
+    cdef int64_t recv_ns = ev.recv_ns, t, w, levels = 0, off_tick = 0, here = 0
+    cdef uint64_t want = _head(ev) & ~(<uint64_t> F_END << 48), differs = 0, word, words = 0
+    while e != end and not differs and e.recv_ns == recv_ns:
+        differs = (_head(e) ^ want) << 15        # the flags but F_END are shifted out, it is the highest bit now
+        t = e.i
+        if differs << 1 or e.j <= 0 or <uint64_t> t > TOP:
+            break
+        __builtin_prefetch(&e[AHEAD])
+        off_tick += _is_off(t, inverse)
+        if is_down:
+            t = TOP - t
+        w = t >> 6
+        word, size[t] = occupied[w], e.j
+        e += 1
+        levels += not word >> (t & 63) & 1
+        occupied[w] = word | (<uint64_t> 1) << (t & 63)
+        if t >> 12 != here:
+            summary[here] |= words
+            here, words = t >> 12, 0
+        words |= (<uint64_t> 1) << (w & 63)
+    summary[here] |= words
+    told.levels, told.off_tick = levels, off_tick
+    return e - ev
 
 
 @cython.final
@@ -94,7 +141,7 @@ cdef class Book:
         """Set a level to an absolute size, 0 removes it; False for a price or size that cannot be."""
         if ticks < 0 or ticks > TOP or ushares < 0:
             return False
-        if ushares > 0 and _is_off(ticks, self.tick_size, self.inverse):
+        if ushares > 0 and _is_off(ticks, self.inverse):
             self.off_tick += 1
         self._place(_index(outcome, side), _up(outcome, ticks), ushares)
         return True
@@ -169,43 +216,33 @@ cdef class Book:
     cdef Py_ssize_t _fill(self, const Event* ev, Py_ssize_t n) noexcept nogil:
         """set_level for the levels of the snapshot at ev[0], the book being empty; how many events that were.
 
-        The hottest loop of a replay: the end is found as it goes, best prices and counters are told once at the end.
+        The hottest loop of a replay: taken side by side, best prices and counters are told once at the end.
         """
         cdef const Event* e = ev
         cdef const Event* last = ev + n - 1
-        cdef int64_t t, ushares, w, off_tick = 0, levels = 0, grid = self.tick_size
-        cdef uint64_t inverse = self.inverse, word, words = 0
-        cdef uint64_t* summary = &self.summary[0][0]
-        cdef int k, here = 0, there
         while e != last and not e.flags & F_END:
             if e[1].kind != EV_BOOK_LEVEL or e[1].market != ev.market or e[1].recv_ns != ev.recv_ns:
                 break
-            e += 1
-            t, ushares = e.i, e.j
-            if <uint64_t> t > TOP or ushares < 0:
-                continue
-            k = _index(e.outcome, e.side)
-            if ushares == 0:                     # says nothing, or takes back what this message told
-                summary[here] |= words
-                words = 0
-                self._place(k, _up(e.outcome, t), 0)
-                continue
-            off_tick += _is_off(t, grid, inverse)
-            t = _up(e.outcome, t)
-            w = t >> 6
-            word, self.size[k][t] = self.occupied[k][w], ushares
-            levels += not word >> (t & 63) & 1
-            self.occupied[k][w] = word | (<uint64_t> 1) << (t & 63)
-            there = k * SUMMARY + <int> (w >> 6)
-            if there != here:
-                summary[here] |= words
-                here, words = there, 0
-            words |= (<uint64_t> 1) << (w & 63)
-        summary[here] |= words
-        self.off_tick += off_tick
-        self.level_count += levels
+            e += self._fill_side(&e[1], last - e)
         self.best[0], self.best[1] = self._scan_down(0, TOP), self._scan_up(1, 0)
         return e - ev + 1
+
+    cdef Py_ssize_t _fill_side(self, const Event* ev, Py_ssize_t n) noexcept nogil:
+        """The levels at ev[0] and after it of one outcome and side, of one message; how many they are, at least one."""
+        cdef int k = _index(ev.outcome, ev.side)
+        cdef Filled told
+        if ev.j <= 0 or <uint64_t> ev.i > TOP:
+            if ev.j == 0 and <uint64_t> ev.i <= TOP:         # says nothing, or takes back what this message told
+                self._place(k, _up(ev.outcome, ev.i), 0)
+            return 1
+        told.levels = told.off_tick = 0
+        if ev.outcome == UP:
+            n = _fill_levels(ev, n, False, self.size[k], self.occupied[k], self.summary[k], self.inverse, &told)
+        else:
+            n = _fill_levels(ev, n, True, self.size[k], self.occupied[k], self.summary[k], self.inverse, &told)
+        self.off_tick += told.off_tick
+        self.level_count += told.levels
+        return n
 
     cdef inline void _occupy(self, int k, int64_t ticks, int64_t ushares) noexcept nogil:
         """A level where there was none."""

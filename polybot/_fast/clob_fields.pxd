@@ -4,7 +4,7 @@
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from polybot._fast.event cimport BUY, SELL
+from polybot._fast.event cimport BUY, SELL, Event
 from polybot._fast.scan cimport (
     DEC_MALFORMED,
     DEC_OK,
@@ -55,6 +55,13 @@ ctypedef struct ClobFields:
     int unknown              # changes of unknown tokens
     int slot                 # of the changes: table row of the first known token, -1: none
     bint mixed               # changes of several markets
+
+ctypedef struct Quote:
+    Token market
+    Token token
+    Token stamp
+    int64_t bid
+    int64_t ask
 
 ctypedef struct Change:
     Token token
@@ -190,6 +197,31 @@ cdef inline int to_tick_size(const Token* t, int64_t* ticks, int* off_grid) noex
     return DEC_OK
 
 
+cdef inline int fill_quote(ClobFields* f, Event* e) noexcept nogil:
+    """Best prices of an outcome; 0 bid and 1 asked is how the venue spells an empty side."""
+    cdef int64_t bid = -1, ask = -1
+    cdef int rc = to_best(&f.best_bid, &bid, &f.off_grid)
+    if rc == DEC_OK:
+        rc = to_best(&f.best_ask, &ask, &f.off_grid)
+    e.x = -1.0 if bid <= 0 else <double> bid
+    e.y = -1.0 if ask < 0 or ask == TOP else <double> ask
+    return rc
+
+
+cdef inline int fill_trade(ClobFields* f, Event* e) noexcept nogil:
+    """A public trade: price, size and the taker's side."""
+    cdef int side = to_side(&f.side)
+    cdef int fine = to_ticks(&f.price, &e.i)
+    cdef int rc = to_shares(&f.size, &e.j)
+    if side < 0:
+        return DEC_MALFORMED
+    e.side = side
+    if fine == TOO_FINE:
+        f.off_grid += 1
+        fine = DEC_OK
+    return fine if fine != DEC_OK else rc
+
+
 # -- the usual spelling -----------------------------------------------------------------------
 # What the venue sends today, compact and in its order.  Each step returns the byte after what it read,
 # or NULL for anything else (a price of 0 or 1, more decimals, white space), which goes the general way.
@@ -269,4 +301,19 @@ cdef inline const char* usual_change(const char* p, const char* end, Change* cha
     p = usual_text(literal(p, end, b'","hash":"', 10), end, &hash)
     p = usual_price(literal(p, end, b'","best_bid":"', 14), end, &change.bid)
     p = usual_price(literal(p, end, b'","best_ask":"', 14), end, &change.ask)
+    return literal(p, end, b'"}', 2)
+
+
+cdef inline const char* usual_quote(const char* p, const char* end, Quote* q) noexcept nogil:
+    """A best_bid_ask with all its fields, its stamp before the prices or after them."""
+    cdef const char* early
+    cdef Token spread
+    p = usual_text(literal(p, end, b'{"event_type":"best_bid_ask","market":"', 39), end, &q.market)
+    p = usual_text(literal(p, end, b'","asset_id":"', 14), end, &q.token)
+    early = usual_text(literal(p, end, b'","timestamp":"', 15), end, &q.stamp)
+    p = usual_price(literal(p if early == NULL else early, end, b'","best_bid":"', 14), end, &q.bid)
+    p = usual_price(literal(p, end, b'","best_ask":"', 14), end, &q.ask)
+    p = usual_text(literal(p, end, b'","spread":"', 12), end, &spread)
+    if early == NULL:
+        p = usual_text(literal(p, end, b'","timestamp":"', 15), end, &q.stamp)
     return literal(p, end, b'"}', 2)

@@ -101,6 +101,7 @@ cdef class CrossTimeframe(Strategy):
         market.gates[self.index][G_PAIR].threshold = 1.0
         market.gates[self.index][G_PAIR].compare = GATE_AT_LEAST
         market.gates[self.index][G_PAIR].result = GATE_PASSED
+        self._reached |= 1 << <int> G_PAIR
 
     cdef void collect(self, MarketState market, SpotState spot) noexcept:
         """Put our window without its quote, then every other one with its own, into the surface."""

@@ -11,9 +11,11 @@ from libc.stdint cimport int32_t, int64_t, uint16_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from polybot._fast.clob_fields cimport (
-    TOP,
     Change,
     ClobFields,
+    Quote,
+    fill_quote,
+    fill_trade,
     forget,
     id_head,
     same_hex,
@@ -25,6 +27,7 @@ from polybot._fast.clob_fields cimport (
     to_ticks,
     usual_change,
     usual_level,
+    usual_quote,
 )
 from polybot._fast.event cimport (
     BUY,
@@ -229,6 +232,11 @@ cdef class ClobDecoder(FrameDecoder):
         cdef Token key, value
         cdef bint more, first = True
         cdef int rc
+        cdef Quote quote
+        cdef const char* after = usual_quote(c.p, c.end, &quote)
+        if after != NULL:
+            c.p = after
+            return _on_quote(self, &quote, c, recv_ns, out)
         forget(&f)
         if c.p[0] != c"{":
             return fail(c, DEC_MALFORMED)
@@ -511,10 +519,10 @@ cdef class ClobDecoder(FrameDecoder):
             return rc
         e = push(out, kind)
         if kind == EV_PUBLIC_QUOTE:
-            rc = _fill_quote(f, e)
+            rc = fill_quote(f, e)
             self.now[N_QUOTES] += 1
         elif kind == EV_PUBLIC_TRADE:
-            rc = _fill_trade(f, e)
+            rc = fill_trade(f, e)
             self.now[N_TRADES] += 1
         elif kind == EV_TICK_SIZE:
             rc = to_tick_size(&f.new_tick_size, &e.i, &f.off_grid)
@@ -538,6 +546,31 @@ cdef class ClobDecoder(FrameDecoder):
         e.market = <uint16_t> self.table[row].market
 
 
+cdef bint _on_quote(ClobDecoder d, const Quote* q, Cursor* c, int64_t recv_ns, EventBuffer out) noexcept:
+    """Append a quote in its usual spelling: what _on_single does of any spelling."""
+    cdef ClobFields f
+    cdef int64_t venue_ns = 0
+    cdef int outcome = 0, row, rc
+    cdef Event* e
+    d.now[N_OBJECTS] += 1
+    f.market = q.market
+    row = d._resolve(&f, &q.token, &outcome)
+    if row < 0:
+        return True
+    rc = to_stamp(&q.stamp, &venue_ns)
+    if rc != DEC_OK:
+        return fail(c, rc)
+    e = push(out, EV_PUBLIC_QUOTE)
+    e.x = -1.0 if q.bid <= 0 else <double> q.bid
+    e.y = <double> q.ask
+    e.recv_ns = recv_ns
+    e.venue_ns = venue_ns
+    e.market = <uint16_t> d.table[row].market
+    e.outcome = outcome
+    d.now[N_QUOTES] += 1
+    return True
+
+
 cdef void _keep_only(EventBuffer out, Py_ssize_t head, const ClobFields* f, int dropped) noexcept:
     """Drop the deltas, or the snapshot with its levels, of an object that came with both."""
     cdef Py_ssize_t k, kept = head
@@ -558,28 +591,3 @@ cdef void _stamp(EventBuffer out, Py_ssize_t head, int64_t recv_ns, int64_t venu
         out.ev[k].venue_ns = venue_ns
         out.ev[k].market = <uint16_t> market
         out.ev[k].outcome = outcome
-
-
-cdef int _fill_quote(ClobFields* f, Event* e) noexcept nogil:
-    """Best prices of an outcome; 0 bid and 1 asked is how the venue spells an empty side."""
-    cdef int64_t bid = -1, ask = -1
-    cdef int rc = to_best(&f.best_bid, &bid, &f.off_grid)
-    if rc == DEC_OK:
-        rc = to_best(&f.best_ask, &ask, &f.off_grid)
-    e.x = -1.0 if bid <= 0 else <double> bid
-    e.y = -1.0 if ask < 0 or ask == TOP else <double> ask
-    return rc
-
-
-cdef int _fill_trade(ClobFields* f, Event* e) noexcept nogil:
-    """A public trade: price, size and the taker's side."""
-    cdef int side = to_side(&f.side)
-    cdef int fine = to_ticks(&f.price, &e.i)
-    cdef int rc = to_shares(&f.size, &e.j)
-    if side < 0:
-        return DEC_MALFORMED
-    e.side = side
-    if fine == TOO_FINE:
-        f.off_grid += 1
-        fine = DEC_OK
-    return fine if fine != DEC_OK else rc

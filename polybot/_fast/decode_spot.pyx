@@ -40,7 +40,6 @@ from polybot._fast.scan cimport (
     Token,
     at_end,
     fail,
-    is_digit,
     literal,
     next_member,
     push,
@@ -49,6 +48,7 @@ from polybot._fast.scan cimport (
     read_token,
     same,
     stamp_ns,
+    take_digits,
     to_double,
     to_fixed,
     to_int,
@@ -138,9 +138,7 @@ cdef inline const char* _whole(const char* p, const char* end, int64_t* value) n
     cdef uint64_t v = 0
     if p == NULL or p == end or p[0] == c"0":
         return NULL
-    while p < end and is_digit(p[0]):
-        v = v * 10 + <uint64_t> (p[0] - c"0")
-        p += 1
+    p = take_digits(p, end, &v)
     value[0] = <int64_t> v
     return p if 0 < p - first <= PLAIN_DIGITS else NULL
 
@@ -152,16 +150,10 @@ cdef inline const char* _decimal(const char* p, const char* end, double* value) 
     cdef uint64_t m = 0
     if p == NULL or end - p < 2 or (p[0] == c"0" and p[1] != c"."):
         return NULL
-    while p < end and is_digit(p[0]):
-        m = m * 10 + <uint64_t> (p[0] - c"0")
-        p += 1
-    point = p
-    if p == end or p == first or p[0] != c".":
+    point = take_digits(p, end, &m)
+    if point == end or point == first or point[0] != c".":
         return NULL
-    p += 1
-    while p < end and is_digit(p[0]):
-        m = m * 10 + <uint64_t> (p[0] - c"0")
-        p += 1
+    p = take_digits(point + 1, end, &m)
     if p - point < 2 or p - first > PLAIN_DIGITS + 1 or m > <uint64_t> 1 << 53 or m == 0:
         return NULL
     value[0] = <double> m / POW10[p - point - 1]
@@ -175,17 +167,11 @@ cdef inline const char* _quantity(const char* p, const char* end, int64_t* value
     cdef uint64_t m = 0
     if p == NULL or end - p < 2 or (p[0] == c"0" and p[1] != c"."):
         return NULL
-    while p < end and is_digit(p[0]):
-        m = m * 10 + <uint64_t> (p[0] - c"0")
-        p += 1
-    point = p
-    if p == end or p == first or p - first > PLAIN_DIGITS - QUANTITY_DECIMALS or p[0] != c".":
+    point = take_digits(p, end, &m)
+    if point == end or point == first or point - first > PLAIN_DIGITS - QUANTITY_DECIMALS or point[0] != c".":
         return NULL
-    p += 1
-    while p < end and is_digit(p[0]) and p - point <= QUANTITY_DECIMALS:
-        m = m * 10 + <uint64_t> (p[0] - c"0")
-        p += 1
-    if p - point < 2:
+    p = take_digits(point + 1, end, &m)
+    if not 2 <= p - point <= QUANTITY_DECIMALS + 1:
         return NULL
     value[0] = <int64_t> m * TENS[QUANTITY_DECIMALS - (p - point - 1)]
     return p

@@ -233,11 +233,11 @@ cdef class Engine:
         cdef int kind = e.kind
         if e.recv_ns > self.now_ns:
             self.now_ns = self.account.now_ns = e.recv_ns
-        if kind == EV_SPOT_TRADE:
-            return self.on_spot_trade(e)
         if kind == EV_SPOT_QUOTE:
             self.spot.on_quote(e.x, e.y, e.recv_ns)
             return 0
+        if kind == EV_SPOT_TRADE:
+            return self.on_spot_trade(e)
         if kind == EV_TIMER:
             return self.on_timer(e.recv_ns)
         if kind == EV_ORACLE_SPOT:
@@ -312,15 +312,15 @@ cdef class Engine:
     cdef int on_message_end(self, int64_t now_ns) except -1:
         """A venue message is complete: check the books it touched, then ask the strategies once per market."""
         cdef MarketState m = self.touched
-        cdef bint many = self.many_touched or self.wants_any_book
         cdef int any_book = ON_ANY_BOOK if self.wants_any_book else 0
-        self.touched, self.many_touched = None, False
         if m is None:
             return 0
-        if not many:
+        self.touched = None
+        if not self.many_touched and (any_book == 0 or len(self.active) == 1):
             m.book_ns = now_ns
             m.note_quotes(self.spot.last)
-            return self.on_book_end(m, ON_BOOK, now_ns)
+            return self.on_book_end(m, ON_BOOK | any_book, now_ns)
+        self.many_touched = False
         for m in self.active:
             if m.dirty:
                 m.book_ns = now_ns               # before anybody looks at this book as another window's
@@ -462,7 +462,7 @@ cdef class Engine:
             return STRIKE_UNKNOWN
         if not m.book.has_snapshot:
             return NO_BOOK
-        if m.book.is_crossed():
+        if m.book.best[0] > m.book.best[1] >= 0:
             return BOOK_CROSSED
         if isnan(self.spot.sigma) or m.fresh_left > 0:
             return NOT_WARM
@@ -485,9 +485,8 @@ cdef class Engine:
 
     cdef int ask(self, MarketState m, int trigger) except -1:
         """Ask the strategies of this trigger; their signals lie in the pool.  One that raises is disabled, and told of."""
-        cdef Strategy strategy = None
+        cdef Strategy strategy
         cdef SpotState spot = self.spot
-        cdef Signal signal = <Signal> self.signal_of[0]
         cdef Py_ssize_t k = 0, count = len(self.strategies)
         cdef int n = 0
         while k < count:
@@ -496,16 +495,15 @@ cdef class Engine:
                     k += 1
                     if not self.trigger_of[k - 1] & trigger:
                         continue
-                    strategy = <Strategy> self.strategy_of[k - 1]
-                    if not strategy.enabled:
-                        m.unasked[strategy.index] += 1
-                    elif strategy.run(m, spot, signal):
-                        m.signals[strategy.index] += 1
-                        m.dropped[strategy.index] += 1       # until it is decided
-                        signal.check()
+                    if not (<Strategy> self.strategy_of[k - 1]).enabled:
+                        m.unasked[k - 1] += 1
+                    elif (<Strategy> self.strategy_of[k - 1]).run(m, spot, <Signal> self.signal_of[n % MAX_STRATEGIES]):
+                        m.signals[k - 1] += 1
+                        m.dropped[k - 1] += 1                # until it is decided
+                        (<Signal> self.signal_of[n % MAX_STRATEGIES]).check()
                         n += 1
-                        signal = <Signal> self.signal_of[n % MAX_STRATEGIES]
             except Exception as error:
+                strategy = <Strategy> self.strategy_of[k - 1]
                 strategy.disable()
                 self.account.retire(strategy.index)
                 self.account.alerts.append(f"strategy {strategy.name} raised {type(error).__name__}: {error}; disabled")
@@ -517,7 +515,7 @@ cdef class Engine:
         cdef int k
         cdef list ordered
         self.settle_sides(m, n)
-        ordered = self.pool[:n] if n == 1 else sorted(self.pool[:n], key=_score)
+        ordered = self.pool if n == 1 else sorted(self.pool[:n], key=_score)
         for k in range(n):
             s = <Signal> ordered[k]
             if s.reason == DISPATCHED and m.house >= 0 and not self._passive(s) and s.outcome != m.house:

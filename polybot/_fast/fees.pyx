@@ -2,7 +2,8 @@
 
 fee = shares * rate * (p (1 - p))^exponent USD, rounded half up to 5 decimals of a USD (the venue's
 rule, docs of 2026), and 0 below 0.00001 USD; makers pay nothing and never come here.
-Owns every rounding of money that is not a plain sum.  128-bit integers inside: no float touches money.
+Owns every rounding of money that is not a plain sum.  128-bit integers inside, 64 where that is enough (a division
+is ten times cheaper): no float touches money.
 Invalid input is FEE_INVALID (-1) in C and ValueError in Python.  Called by the engine, risk, the gateway and the venue.
 """
 from libc.math cimport NAN
@@ -10,13 +11,15 @@ from libc.stdint cimport int64_t
 
 cdef extern from *:
     ctypedef long long int128 "__int128_t"
+    bint __builtin_mul_overflow(int64_t a, int64_t b, int64_t* product) noexcept nogil
 
 # 1e9 shares: with it every product below stays under 2^127.
 cdef int64_t MAX_USHARES = 1_000_000_000_000_000
-cdef int64_t TICKS_PER_USD = 10_000
-cdef int64_t PPM = 1_000_000
-# The venue books fees on a grid of 0.00001 USD.
-cdef int64_t FEE_STEP_MICRO_USD = 10
+# Compile-time constants: a division by one is a multiplication.
+cdef enum:
+    TICKS_PER_USD = 10_000
+    PPM = 1_000_000
+    FEE_STEP_MICRO_USD = 10              # the venue books fees on a grid of 0.00001 USD
 
 
 cdef int64_t taker_fee_micro_usd(int64_t ushares, int64_t price_ticks, int64_t rate_ppm, int exponent) noexcept nogil:
@@ -26,9 +29,13 @@ cdef int64_t taker_fee_micro_usd(int64_t ushares, int64_t price_ticks, int64_t r
     the product passes 128 bits, so the division goes in two stages, which floors to the same number.
     """
     cdef int low = exponent if exponent < 2 else 2
+    cdef int64_t narrow
     cdef int128 top, bottom, rest_top, rest_bottom, doubled
     if not _is_size(ushares, price_ticks) or not 0 <= rate_ppm <= MAX_RATE_PPM or not 0 <= exponent <= MAX_FEE_EXPONENT:
         return FEE_INVALID
+    if exponent == 1 and not __builtin_mul_overflow(price_ticks * (TICKS_PER_USD - price_ticks) * rate_ppm * 2, ushares, &narrow):
+        narrow //= <int64_t> 1_000_000_000_000_000     # TICKS_PER_USD^2 PPM FEE_STEP_MICRO_USD
+        return 0 if narrow < 2 else (narrow + 1) // 2 * FEE_STEP_MICRO_USD
     top = _power(price_ticks * (TICKS_PER_USD - price_ticks), low) * rate_ppm * 2 * ushares
     bottom = _power(TICKS_PER_USD * TICKS_PER_USD, low) * PPM * FEE_STEP_MICRO_USD
     rest_top = _power(price_ticks * (TICKS_PER_USD - price_ticks), exponent - low)
@@ -43,6 +50,8 @@ cdef int64_t notional_micro_usd(int64_t ushares, int64_t price_ticks) noexcept n
     """price x shares in micro-USD, half up where it is not exact; FEE_INVALID outside the limits."""
     if not _is_size(ushares, price_ticks):
         return FEE_INVALID
+    if ushares <= <int64_t> 900_000_000_000_000:       # times TICKS_PER_USD fits 64 bits
+        return (ushares * price_ticks + TICKS_PER_USD // 2) // TICKS_PER_USD
     return <int64_t> ((<int128> ushares * price_ticks + TICKS_PER_USD / 2) / TICKS_PER_USD)
 
 

@@ -18,8 +18,10 @@ cdef class MoveTracker:
     cdef readonly int64_t min_samples
     cdef Sample _ring[MAX_SAMPLES]
     cdef int64_t _head, _tail, _move_ns
+    cdef int64_t _found                      # by the last search: the next one begins there
     cdef double _sum, _weight
     cdef void on_sample(self, double mid, double fair, int64_t now_ns) noexcept nogil
     cdef void restart(self) noexcept nogil
     cdef double move(self, double mid, double fair, int64_t now_ns) noexcept nogil
+    cdef int64_t _younger(self, int64_t then_ns) noexcept nogil
     cdef double sd(self) noexcept nogil

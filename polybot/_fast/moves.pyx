@@ -71,19 +71,27 @@ cdef class MoveTracker:
 
     cdef double move(self, double mid, double fair, int64_t now_ns) noexcept nogil:
         """Move of Up's mid beyond fair's since the lookback; NaN while the history does not reach so far."""
-        cdef int64_t low = self._tail, high = self._head, middle
-        cdef int64_t then_ns = now_ns - self.lookback_ns
-        if low == high or now_ns - self._ring[(high - 1) % MAX_SAMPLES].ns > MAX_GAP_NS:
+        cdef int64_t low = self._younger(now_ns - self.lookback_ns)
+        if low == self._tail or now_ns - self._ring[(self._head - 1) % MAX_SAMPLES].ns > MAX_GAP_NS:
             return NAN
-        while low < high:                                # first sample younger than then_ns
+        return (mid - fair) - self._ring[(low - 1) % MAX_SAMPLES].gap
+
+    cdef int64_t _younger(self, int64_t then_ns) noexcept nogil:
+        """Number of the first sample younger than then_ns; time goes forward, so it is found from the last answer on."""
+        cdef int64_t low = self._tail, high = self._head, middle
+        if self._found > low and self._ring[(self._found - 1) % MAX_SAMPLES].ns <= then_ns:
+            low = self._found
+            while low < high and self._ring[low % MAX_SAMPLES].ns <= then_ns:
+                low += 1
+            high = low
+        while low < high:
             middle = (low + high) // 2
             if self._ring[middle % MAX_SAMPLES].ns <= then_ns:
                 low = middle + 1
             else:
                 high = middle
-        if low == self._tail:
-            return NAN
-        return (mid - fair) - self._ring[(low - 1) % MAX_SAMPLES].gap
+        self._found = low
+        return low
 
     cdef double sd(self) noexcept nogil:
         """Root of the decayed mean square of moves, USD per share; NaN before min_samples of them."""

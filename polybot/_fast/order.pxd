@@ -28,7 +28,7 @@ cdef class Order:
     cdef int64_t unit_fee_ppm            # fee at the limit price, micro-USD per share
     cdef int64_t previous_dispatch_ns
     cdef bint counted                    # still counts as one of max_orders
-    cdef dict trades                     # trade key -> Trade
+    cdef dict trades                     # trade key -> Trade; None before the first
     cdef bint terminal(self) noexcept
     cdef int64_t outstanding(self) noexcept
     cdef bint rests(self) noexcept

@@ -112,8 +112,7 @@ cdef class Trade:
 cdef class Order:
     """One order of ours from dispatch to its end."""
 
-    def __init__(self):
-        self.trades = {}
+    def __cinit__(self):
         self.cancel_edge = NAN
 
     cdef bint terminal(self) noexcept:
@@ -143,6 +142,8 @@ cdef class Order:
         """Micro-shares of all trades told and not failed: what `filled` must be."""
         cdef Trade t
         cdef int64_t total = 0
+        if self.trades is None:
+            return 0
         for t in self.trades.values():
             if t.status != TS_FAILED:
                 total += t.shares
@@ -156,7 +157,7 @@ cdef class Order:
     @property
     def unsettled_trades(self) -> int:
         """Trades the venue has not yet confirmed or failed."""
-        return sum(1 for t in self.trades.values() if (<Trade> t).provisional())
+        return sum(1 for t in (self.trades or {}).values() if (<Trade> t).provisional())
 
 
 # Python sees every Move by its own name too.

@@ -24,7 +24,6 @@ cdef double LOCKED_ROUNDING = 1e-9
 
 cdef int price_binary(const PricingInput* a, Pricing* out) noexcept nogil:
     """Price one market; returns and stores the status (PriceStatus)."""
-    _clear(out)
     out.status = _check(a)
     if out.status == PRICE_OK:
         out.status = _forward(a, out)
@@ -185,11 +184,6 @@ cdef void _greeks(const PricingInput* a, Pricing* out) noexcept nogil:
     from_sigma = out.vega * a.sigma * a.se_ln_sigma
     from_x = out.phi_d2 / out.v * a.sd_x
     out.se_q = sqrt(from_sigma * from_sigma + from_x * from_x)
-
-
-cdef void _clear(Pricing* out) noexcept nogil:
-    out.status = PRICE_OK
-    _clear_numbers(out)
 
 
 cdef void _clear_numbers(Pricing* out) noexcept nogil:

@@ -39,11 +39,11 @@ cdef class Pump:
     cdef Py_ssize_t n_known
 
     cdef int pump(self, const Event* ev, Py_ssize_t n, int market) except -1
-    cdef int take(self, const Event* ev, Py_ssize_t n) except -1
-    cdef int take_book(self, const Event* ev, Py_ssize_t n) except -1
+    cdef Py_ssize_t take(self, const Event* ev, Py_ssize_t n, Py_ssize_t most) except -1
+    cdef Py_ssize_t take_book(self, const Event* ev, Py_ssize_t n, Py_ssize_t most) except -1
     cdef int share(self, MarketState m, SimMarket s, const Event* ev) except -1
     cdef int part(self, int market) except -1
-    cdef int see_snapshot(self, MarketState m, const Event* ev, Py_ssize_t n) except -1
+    cdef int see(self, MarketState m, const Event* ev, Py_ssize_t n) except -1
     cdef int until(self, int64_t last_ns) except -1
     cdef int beat(self, int64_t at_ns) except -1
     cdef int answer(self) except -1

@@ -20,8 +20,8 @@ from libc.string cimport memcpy, memset
 from polybot._fast.book cimport Book
 from polybot._fast.engine cimport Engine
 from polybot._fast.event cimport (
-    CMD_CANCEL_ALL, CMD_PLACE, EV_BALANCE, EV_BOOK_SNAPSHOT, EV_FEED_STATE, EV_PUBLIC_TRADE, EV_RESOLVED, EV_TICK_SIZE,
-    EV_TIMER, F_END, NO_MARKET, UP, CommandBuffer, Event, EventBuffer,
+    CMD_CANCEL_ALL, CMD_PLACE, EV_BALANCE, EV_BOOK_DELTA, EV_BOOK_SNAPSHOT, EV_FEED_STATE, EV_PUBLIC_TRADE, EV_RESOLVED, EV_TICK_SIZE,
+    EV_TIMER, F_END, NO_MARKET, CommandBuffer, Event, EventBuffer,
 )
 from polybot._fast.event import EVENT_DTYPE, QUOTE_DTYPE, read_records
 from polybot._fast.execution cimport SimExecution
@@ -52,6 +52,14 @@ cdef Book _copied(Book book):
     made.off_tick, made.orphans = book.off_tick, book.orphans
     made.level_count, made.has_snapshot = book.level_count, book.has_snapshot
     return made
+
+
+cdef inline Py_ssize_t _length(const Event* ev, Py_ssize_t n, Py_ssize_t last) noexcept:
+    """How many events the message at ev[0] has of which ev[last] is one: up to F_END, within one receipt."""
+    while (not ev[last].flags & F_END and last + 1 < n and ev[last + 1].recv_ns == ev.recv_ns
+           and ev[last + 1].kind <= EV_RESOLVED):
+        last += 1
+    return last + 1
 
 
 cdef class Pump:
@@ -111,7 +119,7 @@ cdef class Pump:
         self._enter()
         try:
             if buffer.n:
-                self.take(buffer.ev, buffer.n)
+                self.take(buffer.ev, buffer.n, buffer.n)
         finally:
             self.busy = False
 
@@ -150,20 +158,16 @@ cdef class Pump:
 
     cdef int pump(self, const Event* ev, Py_ssize_t n, int market) except -1:
         """Cut the events into messages: up to F_END, within one receipt; what is no venue's data stands alone."""
-        cdef Py_ssize_t first = 0, last
+        cdef Py_ssize_t first = 0, size
         while first < n:
-            last = first
+            size = 1
             if ev[first].kind <= EV_RESOLVED:
-                while (not ev[last].flags & F_END and last + 1 < n and ev[last + 1].recv_ns == ev[first].recv_ns
-                       and ev[last + 1].kind <= EV_RESOLVED):
-                    last += 1
-                    __builtin_prefetch(&ev[last + AHEAD])
+                size = _length(&ev[first], n - first, 0) if market >= 0 or ev[first].kind != EV_BOOK_SNAPSHOT else 0
                 self.messages += 1
             if market < 0:
-                self.take(&ev[first], last + 1 - first)
+                first += self.take(&ev[first], size, n - first)
             else:
-                self.take(self.moved_to(&ev[first], last + 1 - first, market), last + 1 - first)
-            first = last + 1
+                first += self.take(self.moved_to(&ev[first], size, market), size, size)
             __builtin_prefetch(&ev[first + AHEAD])
         return 0
 
@@ -178,8 +182,11 @@ cdef class Pump:
                 self.moved.ev[k].market = market
         return self.moved.ev
 
-    cdef int take(self, const Event* ev, Py_ssize_t n) except -1:
-        """One message: what was due before it, then the venue, then the engine."""
+    cdef Py_ssize_t take(self, const Event* ev, Py_ssize_t n, Py_ssize_t most) except -1:
+        """One message: what was due before it, then the venue, then the engine; how many events it is.
+
+        n: that number, 0 for a snapshot whose end (among `most` events) shows as its levels are taken.
+        """
         cdef int64_t at_ns = ev.recv_ns
         if self.next_timer_ns < at_ns or (self.venue.n_actions and self.venue.heap[0].due_ns < at_ns):
             self.until(at_ns - 1)
@@ -188,13 +195,15 @@ cdef class Pump:
             if self.next_timer_ns == NEVER and self.timer_ns:
                 self.next_timer_ns = at_ns - at_ns % self.timer_ns + self.timer_ns
         if EV_BOOK_SNAPSHOT <= ev.kind <= EV_TICK_SIZE or ev.kind == EV_FEED_STATE or n > 1:
-            return self.take_book(ev, n)
+            return self.take_book(ev, n, most)
         self.out.n = 0
         self.engine.apply(ev)                    # spot and oracle: not the venue's, and no market's book
-        return self.finish(at_ns) if self.out.n or self.waiting.n else 0
+        if self.out.n or self.waiting.n:
+            self.finish(at_ns)
+        return n
 
-    cdef int take_book(self, const Event* ev, Py_ssize_t n) except -1:
-        """One message of the venue itself: first through the simulated venue, then the engine."""
+    cdef Py_ssize_t take_book(self, const Event* ev, Py_ssize_t n, Py_ssize_t most) except -1:
+        """One message of the venue itself: first through the simulated venue, then the engine; see take."""
         cdef MarketState m = self.engine.find(ev.market)
         cdef SimMarket s = self.venue.find(ev.market)
         cdef int64_t off_tick = 0, tick_size = 0
@@ -204,7 +213,9 @@ cdef class Pump:
             off_tick, tick_size = m.book.off_tick, m.book.tick_size
         if self.venue.out is not self.told:
             self.venue.out = self.told
-        run = self.venue.apply(ev, n)
+        run = self.venue.apply(ev, n if n else most)
+        if n == 0:
+            n = _length(ev, most, run - 1)
         if run < n:
             for k in range(run, n):
                 if ev[k].kind == EV_TICK_SIZE or ev[k].market != ev.market:
@@ -212,8 +223,8 @@ cdef class Pump:
             self.venue.apply_all(&ev[run], n - run)
         if self.told.n:
             self.answer()
-        if run == n and ev.kind == EV_BOOK_SNAPSHOT and m is not None and s is not None and m.book is s.book:
-            self.see_snapshot(m, ev, n)
+        if run == n and EV_BOOK_SNAPSHOT <= ev.kind <= EV_BOOK_DELTA and m is not None and s is not None and m.book is s.book:
+            self.see(m, ev, n)
         else:
             if m is not None and s is not None:
                 m.book.off_tick = off_tick       # counted again as the engine takes it, by the grid of then
@@ -222,7 +233,7 @@ cdef class Pump:
             self.step(ev, n)
         if EV_BOOK_SNAPSHOT <= ev.kind < EV_PUBLIC_TRADE or ev.kind == EV_TICK_SIZE:
             self.note(ev, n if run < n else 1)   # one run is one market's
-        return 0
+        return n
 
     cdef int share(self, MarketState m, SimMarket s, const Event* ev) except -1:
         """From a snapshot on the engine reads the venue's own book of the market: both would be the same, level by level.
@@ -246,15 +257,12 @@ cdef class Pump:
             m.book = _copied(s.book)
         return 0
 
-    cdef int see_snapshot(self, MarketState m, const Event* ev, Py_ssize_t n) except -1:
-        """What Engine.on_book does with a snapshot, its levels being in the shared book already."""
+    cdef int see(self, MarketState m, const Event* ev, Py_ssize_t n) except -1:
+        """What Engine.on_book does with a run of levels that are in the shared book already."""
         self.out.n = 0
         if ev.recv_ns > self.engine.now_ns:
             self.engine.now_ns = self.engine.account.now_ns = ev.recv_ns
-        m.book_stamp_ns = ev[n - 1].venue_ns
-        m.told_bid = m.told_ask = -2
-        m.mismatches = 0
-        m.renewed = True
+        m.note_book(ev, n)
         self.engine.touch(m)
         if ev[n - 1].flags & F_END:
             self.engine.on_message_end(ev.recv_ns)
@@ -360,8 +368,8 @@ cdef class Pump:
         return 0
 
     cdef int note_market(self, MarketState m, int64_t at_ns) except -1:
-        cdef Known* known = self.known_of(m.index)
-        cdef int bid = max(0, m.book.best_bid(UP)), ask = max(0, m.book.best_ask(UP))
+        cdef Known* known = &self.known[m.index] if m.index < self.n_known else self.known_of(m.index)
+        cdef int bid = <int> max(0, m.book.best[0]), ask = <int> max(0, m.book.best[1])
         cdef Quote* row
         if self.on_tick_size is not None and m.book.tick_size != known.tick_size and m.book.tick_size > 0:
             known.tick_size = <int> m.book.tick_size

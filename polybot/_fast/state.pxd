@@ -73,6 +73,8 @@ cdef class SpotState:
     cdef readonly int64_t gaps
     cdef double ring_value[ORACLE_RING_S]
     cdef int64_t ring_second[ORACLE_RING_S]
+    cdef int64_t locked_first, locked_next   # seconds of the last locked_sum that are added up
+    cdef double locked_total, locked_value   # their sum, the last of them
 
     cdef void on_trade(self, double price, double quantity, int64_t recv_ns, int64_t venue_ns, bint live) noexcept
     cdef void on_quote(self, double bid, double ask, int64_t recv_ns) noexcept
@@ -80,6 +82,7 @@ cdef class SpotState:
     cdef void on_oracle_twap(self, double value, int64_t venue_ns, int64_t recv_ns) noexcept
     cdef void _cache_sigma(self, int64_t now_ns) noexcept
     cdef void on_timer(self, int64_t now_ns) noexcept
+    cdef void _add_seen(self, int64_t first_second, int64_t last_second) noexcept
     cdef double locked_sum(self, int64_t first_second, int64_t last_second, double fill, int* missing) noexcept
 
 cdef class MarketState:
@@ -119,6 +122,8 @@ cdef class MarketState:
     cdef PricingInput inp
     cdef Pricing px                      # the shared pricing context of this message
     cdef readonly MoveTracker moves      # mid against fair on the timer, when a strategy asked for it
+    cdef double edge_usd[2]              # taker_edge of the outcome at an ask of edge_ticks, under px
+    cdef int edge_ticks[2]               # -1: not reckoned yet
     cdef Quote quotes[2][QUOTE_LEVELS]   # asks of the outcome, best first, and when each was set
     cdef int64_t shape_seen              # of the book when its asks were last noted
     cdef int64_t book_stamp_ns           # venue's stamp of the book message being applied, 0: not told
@@ -136,6 +141,7 @@ cdef class MarketState:
     cdef readonly int64_t unasked[MAX_STRATEGIES]    # evaluations that passed a disabled strategy by
     cdef int64_t denials[MAX_STRATEGIES][64]
     cdef Gate gates[MAX_STRATEGIES][MAX_GATES]
+    cdef int reached[MAX_STRATEGIES]         # 1 << gate of those whose result is not GATE_NOT_REACHED
     cdef Miss nearest[MAX_STRATEGIES]
     cdef list open_orders                # orders that may still fill, in order of dispatch
     cdef readonly int block_reason       # Denial of the last gate no strategy may skip, 0: none
@@ -167,6 +173,8 @@ cdef class MarketState:
     cdef double shrunk(self, double p_up, int outcome) noexcept
     cdef int require_outcome(self, int outcome) except -1
     cdef Py_ssize_t take_book(self, const Event* ev, Py_ssize_t n) noexcept
+    cdef void note_book(self, const Event* ev, Py_ssize_t n) noexcept
+    cdef double taker_edge(self, int outcome) noexcept
     cdef bint contradicts(self, int mismatch_limit) noexcept
     cdef int64_t marked(self) noexcept
     cdef void pass_time(self, int64_t now_ns) noexcept

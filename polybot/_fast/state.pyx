@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from polybot._fast.basis cimport OracleBasis
-from polybot._fast.book cimport Book
+from polybot._fast.book cimport TOP, Book
 from polybot._fast.event cimport EV_BOOK_DELTA, EV_BOOK_SNAPSHOT, Event
 from polybot._fast cimport fees
 from polybot._fast.moves cimport MoveTracker
@@ -23,6 +23,8 @@ cdef int64_t NS = 1_000_000_000
 cdef int ORACLE_DELAY_S = 3
 # A stamp further ahead of its receipt is a wrong stamp; taking it would shut out every true one after it.
 cdef int64_t MAX_ORACLE_LEAD_NS = 10 * NS
+# SpotState.locked_first when no sum is kept: no second at all.
+cdef int64_t NOTHING_ADDED = -(<int64_t> 1 << 62)
 RULES = {"point": RULE_POINT, "candle": RULE_CANDLE, "twap": RULE_TWAP}
 
 
@@ -39,6 +41,7 @@ cdef class SpotState:
         self.sigma = self.se_ln_sigma = NAN
         self.oracle_last = self.twap_last = NAN
         memset(self.ring_second, 0, sizeof(self.ring_second))
+        self.locked_first = NOTHING_ADDED
 
     cdef void on_trade(self, double price, double quantity, int64_t recv_ns, int64_t venue_ns, bint live) noexcept:
         """Feed one trade; a trade of the past (warm start) moves the estimators but is not fresh data."""
@@ -77,6 +80,7 @@ cdef class SpotState:
             return
         self.ring_second[slot] = second
         self.ring_value[slot] = value
+        self.locked_first = NOTHING_ADDED
         self.basis.on_oracle(value, venue_ns)
         if venue_ns >= self.oracle_stamp_ns:
             self.oracle_stamp_ns = venue_ns
@@ -100,11 +104,13 @@ cdef class SpotState:
 
         Seconds newer than the last print take `fill`; `missing` counts unseen seconds that should have come by now.
         """
-        cdef int64_t second, newest = self.oracle_stamp_ns // NS
-        cdef double total = 0.0, value = NAN
+        cdef int64_t second, begin, newest = self.oracle_stamp_ns // NS
+        cdef double total, value
         cdef int slot
         missing[0] = 0
-        for second in range(first_second, last_second + 1):
+        self._add_seen(first_second, last_second)
+        begin, total, value = self.locked_next, self.locked_total, self.locked_value
+        for second in range(begin, last_second + 1):
             slot = <int> (second % ORACLE_RING_S)
             if self.ring_second[slot] == second:
                 value = self.ring_value[slot]
@@ -116,6 +122,20 @@ cdef class SpotState:
                 total += fill if isnan(value) else value
                 missing[0] += 1
         return total
+
+    cdef void _add_seen(self, int64_t first_second, int64_t last_second) noexcept:
+        """The sum of the prints without a hole from first_second on: kept, as it grows by one a second."""
+        cdef int slot
+        if self.locked_first != first_second or self.locked_next > last_second + 1:
+            self.locked_first = self.locked_next = first_second
+            self.locked_total, self.locked_value = 0.0, NAN
+        while self.locked_next <= last_second:
+            slot = <int> (self.locked_next % ORACLE_RING_S)
+            if self.ring_second[slot] != self.locked_next:
+                return
+            self.locked_value = self.ring_value[slot]
+            self.locked_total += self.locked_value
+            self.locked_next += 1
 
     def describe(self) -> dict:
         """Facts for diagnostics and tests (prices in USD, sigma per sqrt(s))."""
@@ -161,6 +181,7 @@ cdef class MarketState:
         self.open_orders = []
         self.told_bid = self.told_ask = -2
         self.shape_seen = -1
+        self.edge_ticks[UP_SLOT] = self.edge_ticks[DOWN_SLOT] = -1
         price_binary(&self.inp, &self.px)        # nothing is known yet: no price, and NaN for every number
         self._forget_gates()
 
@@ -244,7 +265,7 @@ cdef class MarketState:
 
     cdef double mid(self) noexcept:
         """Mid of Up, USD per share; NaN unless the book has two sides."""
-        cdef int bid = self.book.best_bid(UP_SLOT), ask = self.book.best_ask(UP_SLOT)
+        cdef int bid = <int> self.book.best[0], ask = <int> self.book.best[1]
         return (bid + ask) * 0.5e-4 if bid >= 0 and ask >= 0 else NAN
 
     cdef bint reprice(self, SpotState spot, int64_t now_ns) noexcept:
@@ -270,6 +291,7 @@ cdef class MarketState:
         self.inp.se_ln_sigma = spot.se_ln_sigma
         self.inp.sd_x = 0.0
         self.missing_s = 0
+        self.edge_ticks[UP_SLOT] = self.edge_ticks[DOWN_SLOT] = -1
         if self.rule == RULE_TWAP:
             self._lock_window(spot)
         return price_binary(&self.inp, &self.px) == PRICE_OK
@@ -303,18 +325,35 @@ cdef class MarketState:
 
     cdef Py_ssize_t take_book(self, const Event* ev, Py_ssize_t n) noexcept:
         """Apply the run of book events that begins here (Book.apply_run); how many they are."""
-        cdef Py_ssize_t k, run = self.book.apply_run(ev, n)
-        self.book_stamp_ns = ev[run - 1].venue_ns
+        cdef Py_ssize_t run = self.book.apply_run(ev, n)
+        self.note_book(ev, run)
+        return run
+
+    cdef void note_book(self, const Event* ev, Py_ssize_t n) noexcept:
+        """What a run of book events tells beside the levels themselves."""
+        cdef Py_ssize_t k
+        self.book_stamp_ns = ev[n - 1].venue_ns
         if ev.kind == EV_BOOK_SNAPSHOT:
             self.told_bid = self.told_ask = -2
             self.mismatches = 0
             self.renewed = True
         elif ev.kind == EV_BOOK_DELTA:
-            for k in range(run):
+            for k in range(n):
                 if ev[k].x >= 0 or ev[k].y >= 0:
                     self.told_outcome = ev[k].outcome
                     self.told_bid, self.told_ask = _told(ev[k].x, 0), _told(ev[k].y, 10_000)
-        return run
+
+    cdef double taker_edge(self, int outcome) noexcept:
+        """Edge per share at the best ask, fee included, under the present price; NaN without ask or fee schedule."""
+        cdef int ask = _best_ask(self.book, outcome)
+        cdef double price
+        if ask <= 0 or ask >= 10_000:
+            return NAN
+        if ask != self.edge_ticks[outcome]:
+            price = ask * 1e-4
+            self.edge_usd[outcome] = self.q(outcome) - price - self.fee_per_share(price)
+            self.edge_ticks[outcome] = ask if not self.shrink > 0.0 else -1      # shrunk to a mid it is the book's, too
+        return self.edge_usd[outcome]
 
     cdef bint contradicts(self, int mismatch_limit) noexcept:
         """Compare our best prices with those the venue told; True when so many messages in a row disagreed."""
@@ -460,6 +499,13 @@ cdef class MarketState:
             "off_tick": self.book.off_tick, "fees_usd": self.fees_usd,
             "cost_usd": self.cost_usd[0] + self.cost_usd[1],
         }
+
+
+cdef inline int _best_ask(Book book, int outcome) noexcept:
+    """Book.best_ask without the call."""
+    if outcome == UP_SLOT:
+        return <int> book.best[1]
+    return <int> (TOP - book.best[0]) if book.best[0] >= 0 else -1
 
 
 cdef int _told(double ticks, int empty) noexcept:

@@ -41,7 +41,7 @@ cdef class Strategy:
     cdef readonly double kelly_cap_frac      # of bankroll
     cdef Gate* _gates                        # of the market under evaluation, NULL outside one
     cdef int _stopped_by                     # the gate that failed last in this evaluation, -1: none did
-    cdef int _gate_count
+    cdef int _reached                        # 1 << gate of those tested in this evaluation
     # A Python override may return -1 by mistake: that is an answer to check, not an exception.
     cpdef int evaluate(self, MarketState market, SpotState spot, Signal signal) except? -1
     cdef int run(self, MarketState market, SpotState spot, Signal signal) except -1

@@ -43,9 +43,21 @@ cdef inline bint _answer(Strategy self, int number, double value, double thresho
     """Record what a gate saw and said; the one that fails last ends the evaluation."""
     cdef Gate* gate = &self._gates[number]
     gate.value, gate.threshold, gate.compare, gate.result = value, threshold, compare, GATE_PASSED if ok else GATE_BLOCKED
+    self._reached |= 1 << number
     if not ok:
         self._stopped_by = number
     return ok
+
+
+cdef inline void _clear_gates(MarketState market, int strategy, int reached) noexcept:
+    """An evaluation reached these gates (1 << number each): what is left of the one before is forgotten."""
+    cdef int stale = market.reached[strategy] & ~reached, g = 0
+    market.reached[strategy] = reached
+    while stale:
+        if stale & 1:
+            market.gates[strategy][g].result = GATE_NOT_REACHED
+        stale >>= 1
+        g += 1
 
 
 cdef inline double _shortfall(const Gate* gate, double* scale) noexcept:
@@ -79,6 +91,16 @@ cdef inline void _note_miss(MarketState market, int strategy, int g) noexcept:
         best.passed += gates[before].result == GATE_PASSED
 
 
+cdef inline void _clear(Signal s) noexcept:
+    """What a strategy does not say must not be somebody's old opinion."""
+    s.outcome = -1
+    s.side, s.order_type, s.post_only = BUY, FAK, False
+    s.price_ticks = 0
+    s.shares = 0
+    s.life_ns = 0
+    s.price = s.fair = s.edge = s.confidence = s.size_frac = s.cancel_edge = NAN
+
+
 cdef class Signal:
     """A strategy's opinion on one outcome; reused, so copy what must outlive the call."""
 
@@ -103,13 +125,8 @@ cdef class Signal:
         self.reason = other.reason
 
     cdef void clear(self) noexcept:
-        """Forget everything: what a strategy does not say must not be somebody's old opinion."""
-        self.outcome = -1
-        self.side, self.order_type, self.post_only = BUY, FAK, False
-        self.price_ticks = 0
-        self.shares = 0
-        self.life_ns = 0
-        self.price = self.fair = self.edge = self.confidence = self.size_frac = self.cancel_edge = NAN
+        """Forget everything."""
+        _clear(self)
 
     cdef double score(self) noexcept:
         return self.edge * self.confidence
@@ -142,7 +159,7 @@ cdef class Strategy:
         if len(gate_names) > MAX_GATES:
             raise ValueError(f"{name}: at most {MAX_GATES} gates, got {len(gate_names)}")
         self.name = name
-        self.gate_names, self._gate_count = gate_names, len(gate_names)
+        self.gate_names = gate_names
         self.triggers = triggers
         self.passive = passive
         self.enabled = enabled
@@ -178,17 +195,16 @@ cdef class Strategy:
 
     cdef int run(self, MarketState market, SpotState spot, Signal signal) except -1:
         """Called by the engine: forget the last gates, then evaluate."""
-        cdef int g, fired
+        cdef int fired
         self._gates = market.gates[self.index]
-        self._stopped_by = -1
-        for g in range(self._gate_count):
-            self._gates[g].result = GATE_NOT_REACHED
-        signal.clear()
+        self._stopped_by, self._reached = -1, 0
+        _clear(signal)
         signal.strategy = self.index
         try:
             fired = self.evaluate(market, spot, signal)
         finally:
             self._gates = NULL
+            _clear_gates(market, self.index, self._reached)
         if fired != 0 and fired != 1:
             raise ValueError(f"evaluate returned {fired}, not 0 or 1")
         if not fired:
@@ -240,12 +256,7 @@ cdef class Strategy:
 
     cdef double taker_edge(self, MarketState market, int outcome) noexcept:
         """Edge per share at the best ask, fee included; NaN without a price, an ask or a fee schedule."""
-        cdef int ask = market.book.best_ask(outcome)
-        cdef double price
-        if ask <= 0 or ask >= 10_000:
-            return NAN
-        price = ask * 1e-4
-        return market.q(outcome) - price - market.fee_per_share(price)
+        return market.taker_edge(outcome)
 
     cdef bint size_taker(self, MarketState market, Signal signal, int outcome, double cap, double min_edge) noexcept:
         """Fill the signal for a taker BUY at the market's own fair; see size_taker_at."""

@@ -12,6 +12,7 @@ from polybot.doctor.feeds import (
     check_user_feed,
 )
 from polybot.doctor.machine import (
+    check_cores,
     check_dashboard,
     check_disk,
     check_instance,
@@ -117,6 +118,7 @@ CHECKS = (
         limit="feed_s",
         more=("stay_s",),
     ),
+    Check(name="cores", run=check_cores, fix="loop.cores=[] loop.busy_spin=false", is_for_orders=False),
     Check(name="telegram", run=check_telegram, fix="docs/TELEGRAM.md", is_for_orders=False),
     Check(name="dashboard", run=check_dashboard, fix="dashboard.enabled=false", is_for_orders=False),
 )

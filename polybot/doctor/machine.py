@@ -1,4 +1,4 @@
-"""Checks of this machine: settings, folders, disk, who else runs, the kill file, the companions' settings.
+"""Checks of this machine: settings, folders, disk, cores, who else runs, the kill file, the companions' settings.
 
 Owns what each sees and its fix; every rule is its owner's: the engine's assembly, the journal's reader and lock, the
 control socket's names, the companions' own readers.  Nothing is left behind but an empty lock file that was there.
@@ -17,13 +17,15 @@ from polybot.config import Config, observed_intervals
 from polybot.control.address import check_no_kill_file, kill_file, socket_path
 from polybot.doctor.site import Site, beside
 from polybot.doctor.verdict import Verdict, fail, inapplicable, ok, warn
-from polybot.errors import AlreadyRunning, KillFileFound, StateDamaged
+from polybot.errors import AlreadyRunning, ConfigError, KillFileFound, StateDamaged
 from polybot.journal.journal import folder_of
 from polybot.journal.lock import AccountLock
 from polybot.journal.reader import recover
+from polybot.loop_cores import choose_cores
 from polybot.telemetry.dashboard.access import check_host
 
 __all__ = [
+    "check_cores",
     "check_dashboard",
     "check_disk",
     "check_instance",
@@ -37,6 +39,7 @@ __all__ = [
 MB = 1 << 20
 KEPT_LOGS = 20  # rotated log files that are kept
 PROBE = ".doctor"
+CPUS = Path("/sys/devices/system/cpu")
 
 
 async def check_settings(site: Site) -> Verdict:
@@ -107,6 +110,30 @@ async def check_disk(site: Site) -> Verdict:
         fix = "free space, or keep less: replay.keep_mb=1024 (replay.record=false: no inputs log)"
         return warn(f"{'; '.join(said)}; {'; '.join(little)}", fix)
     return ok("; ".join(said))
+
+
+async def check_cores(site: Site) -> Verdict:
+    """The cores named are there, and a loop that never sleeps has one of its own."""
+    settings = site.config.loop
+    allowed = frozenset(os.sched_getaffinity(0))
+    if not settings.cores and not settings.other_cores and not settings.busy_spin:
+        return inapplicable("loop.cores=[], loop.busy_spin=false: nothing is asked of the cores")
+    try:
+        chosen = choose_cores(settings, allowed)
+    except ConfigError as error:
+        return fail(str(error), f"loop.cores=[{max(allowed)}], or loop.cores=[] loop.busy_spin=false")
+    if settings.busy_spin and not chosen.loop - chosen.others:
+        return warn(
+            "the loop spins on a core that other threads use too: it would be slower than without",
+            f"loop.cores=[{max(allowed)}]",
+        )
+    slow = sorted(core for core in chosen.loop if _governor(core) not in ("", "performance"))
+    if slow:
+        seen = f"the clock of core {slow[0]} is governed by {_governor(slow[0])}: it sleeps and wakes slowly"
+        return warn(seen, f"cpupower -c {slow[0]} frequency-set -g performance")
+    words = [f"{name} on {', '.join(map(str, sorted(cores)))}" for name, cores in (
+        ("the loop's thread", chosen.loop), ("the others", chosen.others)) if cores]  # fmt: skip
+    return ok("; ".join(words))
 
 
 async def check_instance(site: Site) -> Verdict:
@@ -215,6 +242,14 @@ def _existing(folder: Path) -> Path:
     while not there.exists():
         there = there.parent
     return there
+
+
+def _governor(core: int) -> str:
+    """What governs this core's clock; "" where nothing does, as on most virtual machines."""
+    path = CPUS / f"cpu{core}" / "cpufreq" / "scaling_governor"
+    with suppress(OSError):
+        return path.read_text().strip()
+    return ""
 
 
 def _is_free(host: str, port: int) -> bool:

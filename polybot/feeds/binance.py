@@ -2,6 +2,7 @@
 
 Owns the subscription (it is in the URL: no message is ever sent), which host comes next, and the
 liveness of spot data.  Numbers are read by _fast.decode_spot, the odd frame by feeds.fallback.
+Its frames go through _fast.inlet; from a socket they never meet Python unless they are odd.
 Must not know engines or strategies: events go to `sink`.  Several links of one SpotFeed may deliver
 at once (rollover, spare socket): the first copy of a trade wins, the decoder drops the rest.
 Facts of the wire as of 2026-07: connections are cut after 24 h, a `serverShutdown` notice promises no
@@ -14,8 +15,10 @@ from typing import Any
 import orjson
 
 from polybot._fast.decode_spot import SpotDecoder
-from polybot._fast.event import EventBuffer, EventFlag, EventKind, FeedId, Side
+from polybot._fast.event import EventBuffer, EventFlag, EventKind, FeedId, Side, Special
+from polybot._fast.inlet import Inlet
 from polybot._fast.scan import DecodeResult
+from polybot._fast.sink import as_sink
 from polybot.config import FeedsConfig
 from polybot.errors import VenueError
 from polybot.feeds.fallback import SlowPath
@@ -25,8 +28,10 @@ from polybot.transport import HttpClient, SendText
 __all__ = ["SpotFeed"]
 
 NS = 1_000_000_000
-DEC_OK = int(DecodeResult.DEC_OK)
 DEC_UNSUPPORTED = int(DecodeResult.DEC_UNSUPPORTED)
+# A shutdown notice is DEC_IGNORED, as are the doubles while two links deliver.
+ODD = (DecodeResult.DEC_UNSUPPORTED, DecodeResult.DEC_IGNORED)
+NO_MARKET = int(Special.NO_MARKET)
 US_MAGNITUDE = 100_000_000_000_000  # stamps above this are us, below ms (1e14 ms is the year 5138)
 SHUTDOWN_GRACE_NS = 5 * NS  # so long may a successor take after a serverShutdown notice
 CANDLES = 1_000  # one-second candles read at start: about 17 minutes of history
@@ -51,14 +56,13 @@ class SpotFeed:
         path = f"/stream?streams={stream}@trade/{stream}@bookTicker&timeUnit=MICROSECOND"
         self._urls = [url.rstrip("/") + path for url in urls]
         self._next_url = 0
-        self._sink = sink
         self._warm_trades = settings.warm_trades
         self._warm_minutes = round(60.0 * settings.warm_h)
         self._decoder = SpotDecoder(symbol)
         self._slow = SlowPath(self._decoder)
-        self._decode = self._decoder.feed
-        self._events = EventBuffer()
         self._live = Liveness(FeedId.FEED_SPOT, sink, silence_s=settings.spot_silence_s)
+        self.inlet = Inlet(self._decoder, as_sink(sink), on_odd=self._on_odd, odd=ODD)
+        self.inlet.follow(NO_MARKET, self._live)
         self._shutdowns = 0
         self._shutdown_ns = 0
         self._rejected = 0  # frames the decoder had held for old at the last silence
@@ -81,21 +85,7 @@ class SpotFeed:
 
     def on_payload(self, payload: bytes, recv_ns: int) -> None:
         """Decode one frame and hand its events on."""
-        events, live = self._events, self._live
-        events.reset()
-        result = self._decode(payload, recv_ns, events)
-        if result == DEC_UNSUPPORTED:
-            result = self._slow.feed(payload, recv_ns, events)
-        if result == DEC_OK:
-            self._sink(events)
-            if live.stale:
-                live.on_data(recv_ns)
-            else:
-                live.data_ns = recv_ns
-        elif self._decoder.shutdowns != self._shutdowns:
-            self._shutdowns = self._decoder.shutdowns
-            self._shutdown_ns = recv_ns
-            self.wants_rollover = "server_shutdown"
+        self.inlet.feed(payload, recv_ns)
 
     def on_timer(self, now_ns: int) -> None:
         """Ask for a new socket when data is too old, or when a shutdown notice went unheeded."""
@@ -168,6 +158,15 @@ class SpotFeed:
         end_ms = before_ns // 1_000_000 - 1
         query = f"symbol={self._symbol}&interval={interval}&endTime={end_ms}&limit={limit}"
         return f"/api/v3/klines?{query}"
+
+    def _on_odd(self, result: int, payload: bytes, recv_ns: int, events: EventBuffer) -> None:
+        """Read a frame the slow exact way, or see why it brought nothing."""
+        if result == DEC_UNSUPPORTED:
+            self._slow.feed(payload, recv_ns, events)
+        if not len(events) and self._decoder.shutdowns != self._shutdowns:
+            self._shutdowns = self._decoder.shutdowns
+            self._shutdown_ns = recv_ns
+            self.wants_rollover = "server_shutdown"
 
     def _on_silence(self, now_ns: int, was_stale: bool) -> None:
         rejected = self._decoder.duplicates + self._decoder.stale_quotes

@@ -2,7 +2,7 @@
 
 Owns websockets and nothing of their meaning: a `Feed` (sans I/O) says where to connect, what to send,
 and when a socket that is alive carries no life (`wants_reconnect`).  Called by the daemon, one `run()`
-task per feed; alone in knowing picows.  Nothing queues: payloads go straight into the feed on the loop.
+task per feed.  Nothing queues: payloads go straight into the feed, where it has an inlet in C (_fast.listener).
 
 Theory of operation.  At most two links exist: the current one, and during a planned rollover its
 successor.  Both deliver; the feed drops what it has seen.  The old one goes OVERLAP_S after the new one
@@ -31,7 +31,8 @@ from picows import (
     ws_connect,
 )
 
-from polybot.clock import Clock
+from polybot._fast.listener import FrameListener
+from polybot.clock import Clock, SystemClock
 from polybot.config import FeedsConfig
 from polybot.transport import Feed
 
@@ -88,7 +89,6 @@ class Connection:
         self.rollovers = 0
         self.callback_errors = 0
         self.last_reason = ""
-        self.last_payload_ns = 0
         self._clock = clock
         self._settings = settings
         self._rng = rng or Random()
@@ -96,6 +96,7 @@ class Connection:
         self._on_alarm = on_alarm
         self._wake = asyncio.Event()
         self._links: set[_Link] = set()
+        self._last_ns = 0  # last payload of the links that are gone
         self._watchers: dict[_Link, asyncio.Task[None]] = {}
         self._successor: _Link | None = None
         self._rolling: asyncio.Task[None] | None = None
@@ -107,6 +108,11 @@ class Connection:
     def connected(self) -> bool:
         """Is any socket up?"""
         return bool(self._links)
+
+    @property
+    def last_payload_ns(self) -> int:
+        """When the last payload came over any link, venue ns; 0: none yet."""
+        return max((link.last_ns for link in self._links), default=self._last_ns)
 
     async def run(self) -> None:
         """Keep the feed connected until cancelled, or until the feed gives up.
@@ -286,9 +292,11 @@ class Connection:
         watcher = self._watchers.pop(link, None)
         if watcher is not None and watcher is not asyncio.current_task():
             watcher.cancel()
+        link.let_go()
         if link not in self._links:
             return
         self._links.remove(link)
+        self._last_ns = max(self._last_ns, link.last_ns)
         self.disconnects += 1
         self.last_reason = reason
         self._guard(self.feed.on_close, reason)
@@ -326,46 +334,68 @@ class Connection:
             self._on_alarm(code, text)
 
 
-class _Link(WSListener):
-    """One socket: hands every message to the feed, one venue stamp each."""
+class _Link:
+    """One socket: what Python does for it; whole messages take the C road where the feed has an inlet."""
 
     def __init__(self, owner: Connection, clock: Clock, max_bytes: int) -> None:
         self._owner = owner
         self._feed = owner.feed
-        self._on_payload = owner.feed.on_payload
         self._now_ns = clock.now_ns
+        stamp = clock.stamp() if isinstance(clock, SystemClock) else None
+        # A feed that something stands before (a tape) shows no inlet: its messages come here.
+        self._listener = FrameListener(self, clock.now_ns, stamp=stamp, inlet=getattr(owner.feed, "inlet", None))
         self._transport: WSTransport | None = None
         self._parts = bytearray()
         self._max_bytes = max_bytes
         self._closing = False
         self.opened_ns = 0
-        self.first_ns = 0  # when the first payload came
         self.reason = ""
 
-    def accept(self, request: WSUpgradeRequest, response: WSUpgradeResponse) -> WSListener:
-        """Be the listener of the connection (picows asks a factory)."""
-        return self
+    @property
+    def first_ns(self) -> int:
+        """When the first message came, 0: none yet."""
+        return self._listener.first_ns
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
+    @property
+    def last_ns(self) -> int:
+        """When the last message came, 0: none yet."""
+        return self._listener.last_ns
+
+    def accept(self, request: WSUpgradeRequest, response: WSUpgradeResponse) -> WSListener:
+        """Give the connection its listener (picows asks a factory)."""
+        return self._listener
+
+    def on_connected(self, transport: WSTransport) -> None:
         """Handshake complete."""
         self._transport = transport
         self.opened_ns = self._now_ns()
         self._owner.on_link_open(self)
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Deliver a message; payloads are copied, the frame is only a view of the receive buffer."""
-        if transport.is_close_frame_sent:  # picows parses on for 10 ms after it refused a frame
-            return
+    def on_frame(self, frame: WSFrame) -> None:
+        """Take a fragment or a closing frame; what is neither was answered by picows."""
         kind = frame.msg_type
         if kind is _TEXT or kind is _BINARY:
-            if frame.fin:
-                self._deliver(frame.get_payload_as_bytes())
-            else:
-                self._parts = bytearray(frame.get_payload_as_bytes())
+            self._parts = bytearray(frame.get_payload_as_bytes())
         elif kind is _CONTINUATION:
             self._on_continuation(frame)
         elif kind is _CLOSE:
             self.close(f"closed {frame.get_close_code().value}")
+
+    def on_message(self, payload: bytes, recv_ns: int) -> None:
+        """Deliver a message on the Python road; what the feed raises the listener catches."""
+        try:
+            self._feed.on_payload(payload, recv_ns)
+        finally:
+            self.look()
+
+    def look(self) -> None:
+        """A callback of the feed ran: has it a wish?"""
+        if self._feed.wants_reconnect is not None:
+            self._owner.wake()
+
+    def on_error(self, error: Exception) -> None:
+        """A message raised."""
+        self._owner.on_callback_error(error)
 
     def send(self, text: str) -> None:
         """Send one text message; without effect once the link is closing."""
@@ -380,6 +410,10 @@ class _Link(WSListener):
         self.reason = reason
         self._transport.send_close()
         self._transport.disconnect(graceful)
+
+    def let_go(self) -> None:
+        """The link is over: take nothing more."""
+        self._listener.let_go()
 
     def abort(self) -> None:
         """Drop the socket if there is one."""
@@ -397,17 +431,4 @@ class _Link(WSListener):
             self.close("message too big", graceful=False)
         elif frame.fin:
             whole, self._parts = bytes(self._parts), bytearray()
-            self._deliver(whole)
-
-    def _deliver(self, payload: bytes) -> None:
-        owner, feed = self._owner, self._feed
-        recv_ns = self._now_ns()
-        owner.last_payload_ns = recv_ns
-        try:
-            self._on_payload(payload, recv_ns)
-        except Exception as error:  # the guard of a feed callback: one bad message must not end the feed
-            owner.on_callback_error(error)
-        if not self.first_ns:
-            self.first_ns = recv_ns
-        if feed.wants_reconnect is not None:
-            owner.wake()
+            self._listener.deliver(whole)

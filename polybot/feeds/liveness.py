@@ -5,6 +5,7 @@ pings and brings nothing is stale.  Must not decide what to do about it; the fee
     (none) --on_open--> CONNECTED        any --last link closed--> DISCONNECTED
     DISCONNECTED --on_open--> RECONNECTED (still stale until data comes)
     fresh --silence_s without data--> STALE, told once        stale --data--> CONNECTED
+The age itself is a _fast.inlet.Pulse, which the C road of the frames moves on without asking.
 Called by feeds.binance, feeds.polymarket and feeds.oracle.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from polybot._fast.event import EventBuffer, EventKind, FeedState, Special
+from polybot._fast.inlet import Pulse
 from polybot.config import FeedsConfig
 
 __all__ = ["Liveness", "Sink", "patient"]
@@ -24,10 +26,10 @@ NO_MARKET = int(Special.NO_MARKET)
 LEAST_SILENCE_WALL_S = 2.0
 
 
-class Liveness:
+class Liveness(Pulse):
     """Connection and data age of one feed (or of one market on it); all times venue ns."""
 
-    __slots__ = ("_events", "_feed", "_market", "_silence_ns", "_sink", "data_ns", "links", "opened", "stale")
+    __slots__ = ("_events", "_feed", "_market", "_silence_ns", "_sink", "links", "opened")
 
     def __init__(self, feed: int, sink: Sink, *, silence_s: float, market: int = NO_MARKET) -> None:
         """`feed` is a FeedId; `silence_s` venue seconds without data make it stale."""
@@ -38,8 +40,6 @@ class Liveness:
         self._events = EventBuffer(1)
         self.links = 0  # two during a rollover
         self.opened = 0  # times it went from no link to one
-        self.data_ns = 0  # last data, or the opening
-        self.stale = False
 
     def on_open(self, now_ns: int) -> None:
         """A link is up; tells CONNECTED or RECONNECTED unless another one already was."""
@@ -47,7 +47,7 @@ class Liveness:
         if self.links > 1:
             return
         self.opened += 1
-        self.data_ns = now_ns
+        self.beat(now_ns)
         self._tell(FeedState.FS_CONNECTED if self.opened == 1 else FeedState.FS_RECONNECTED, now_ns)
 
     def on_close(self, now_ns: int) -> None:
@@ -59,9 +59,9 @@ class Liveness:
 
     def on_data(self, recv_ns: int) -> None:
         """Data came."""
-        self.data_ns = recv_ns
+        self.beat(recv_ns)
         if self.stale:
-            self.stale = False
+            self.set_stale(False)
             self._tell(FeedState.FS_CONNECTED, recv_ns)
 
     def is_silent(self, now_ns: int) -> bool:
@@ -69,13 +69,13 @@ class Liveness:
         if self.links == 0 or now_ns - self.data_ns < self._silence_ns:
             return False
         if not self.stale:
-            self.stale = True
+            self.set_stale(True)
             self._tell(FeedState.FS_STALE, now_ns)
         return True
 
     def restart(self, now_ns: int) -> None:
         """Give it another silence_s before it counts as silent again."""
-        self.data_ns = now_ns
+        self.beat(now_ns)
 
     def _tell(self, state: int, now_ns: int) -> None:
         self._events.reset()

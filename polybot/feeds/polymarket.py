@@ -6,8 +6,8 @@ numbers and is known to stall while it still answers pings:
     a market without data for market_silence_s      -> STALE, subscribe again (brings a new book)
     nothing at all a little longer, or no PONG      -> new socket
 A changed or doubted tick size, and a book the engine found wrong (`request_resync`), subscribe again
-too: only a snapshot says what is true.  Must not keep a book.  Called by a connection driver; markets
-are added and removed by the daemon.
+too: only a snapshot says what is true.  Frames go through _fast.inlet; from a socket they meet Python only
+when they are odd.  Must not keep a book.  Called by a connection driver; the daemon adds and removes markets.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,9 @@ import orjson
 
 from polybot._fast.decode_clob import ClobDecoder
 from polybot._fast.event import EventBuffer, EventKind, FeedId
+from polybot._fast.inlet import Inlet
 from polybot._fast.scan import DecodeResult
+from polybot._fast.sink import as_sink
 from polybot.config import FeedsConfig
 from polybot.feeds.fallback import SlowPath
 from polybot.feeds.liveness import Liveness, Sink
@@ -31,7 +33,6 @@ FIRST_BOOK_MAX_NS = 30 * NS
 ASK_AGAIN_NS = 2 * NS  # least time between two subscriptions of one market
 DEAD_AFTER_NS = 5 * NS  # beyond market_silence_s, for all markets: the socket is dead
 MAX_ASKS = 4  # vain subscriptions of a market that once had a book, then a new socket
-DEC_UNSUPPORTED = int(DecodeResult.DEC_UNSUPPORTED)
 SNAPSHOT_BIT = 1 << EventKind.EV_BOOK_SNAPSHOT
 TICK_SIZE_BIT = 1 << EventKind.EV_TICK_SIZE
 SNAPSHOT = int(EventKind.EV_BOOK_SNAPSHOT)
@@ -66,20 +67,21 @@ class MarketFeed:
         self._dead_ns = round(settings.market_silence_s * NS) + DEAD_AFTER_NS
         self._decoder = ClobDecoder()
         self._slow = SlowPath(self._decoder)
-        self._decode = self._decoder.feed
-        self._events = EventBuffer()
+        self.inlet = Inlet(
+            self._decoder,
+            as_sink(sink),
+            on_odd=self._on_odd,
+            odd=(DecodeResult.DEC_UNSUPPORTED,),
+            on_watched=self._on_rare,
+            pong=b"PONG",
+        )
+        self.inlet.watch(TICK_SIZE_BIT)
         self._markets: dict[int, _Market] = {}
-        self._waiting = 0  # markets without a first book
         self._send: SendText | None = None
         self._links = 0
         self._subscribed = False  # the first frame of this connection was sent
-        self._now_ns = 0
         self._pinged_ns = 0
-        self._pong_ns = 0
-        self._data_ns = 0
         self._counters = {
-            "payloads": 0,
-            "pongs": 0,
             "pong_timeouts": 0,
             "silences": 0,
             "no_first_book": 0,
@@ -103,16 +105,18 @@ class MarketFeed:
         )
         market = _Market((spec.token_up, spec.token_down), live)
         self._markets[index] = market
+        self.inlet.follow(index, live)
         if self._send is not None:
-            live.on_open(self._now_ns)
+            live.on_open(self.inlet.now_ns)
             if len(self._markets) == 1:
-                self._data_ns = self._now_ns
+                self.inlet.on_data(self.inlet.now_ns)
             self._subscribe([market], first=not self._subscribed)
 
     def remove_market(self, index: int) -> None:
         """Unsubscribe a market; one never added is no error."""
         market = self._markets.pop(index, None)
         self._decoder.remove_market(index)
+        self.inlet.leave(index)
         if market is not None and self._send is not None:
             self._send_json({"operation": "unsubscribe", "assets_ids": list(market.tokens)})
         self._count_waiting()
@@ -134,7 +138,7 @@ class MarketFeed:
             return
         if equal:
             market.live.on_data(now_ns)
-            self._data_ns = now_ns
+            self.inlet.on_data(now_ns)
         else:
             self.request_resync(index)
 
@@ -144,7 +148,8 @@ class MarketFeed:
         self._links += 1
         self._send = send
         self._subscribed = False
-        self._now_ns = self._pinged_ns = self._pong_ns = self._data_ns = now_ns
+        self._pinged_ns = now_ns
+        self.inlet.on_open(now_ns)
         for market in self._markets.values():
             market.live.on_open(now_ns)
         if self._markets:
@@ -152,33 +157,14 @@ class MarketFeed:
 
     def on_payload(self, payload: bytes, recv_ns: int) -> None:
         """Decode one frame, hand its events on, keep track of who is alive."""
-        self._now_ns = recv_ns
-        if payload == b"PONG":
-            self._pong_ns = recv_ns
-            self._counters["pongs"] += 1
-            return
-        events = self._events
-        events.reset()
-        if self._decode(payload, recv_ns, events) == DEC_UNSUPPORTED:
-            self._slow.feed(payload, recv_ns, events)
-        self._counters["payloads"] += 1
-        if not events.n:
-            return
-        self._data_ns = recv_ns
-        mask = events.kind_mask()
-        market = self._markets.get(events.market_at(0))
-        self._sink(events)
-        if market is not None:
-            market.live.on_data(recv_ns)
-        if mask & TICK_SIZE_BIT or (self._waiting and mask & SNAPSHOT_BIT):
-            self._on_rare(events, recv_ns)
+        self.inlet.feed(payload, recv_ns)
 
     def on_timer(self, now_ns: int) -> None:
         """Ping, and look after every market."""
-        self._now_ns = now_ns
+        self.inlet.on_time(now_ns)
         if self._send is None or self.wants_reconnect is not None:
             return
-        if now_ns - self._pong_ns >= self._pong_timeout_ns:
+        if now_ns - self.inlet.pong_ns >= self._pong_timeout_ns:
             self._counters["pong_timeouts"] += 1
             self.wants_reconnect = "no pong"
             return
@@ -187,7 +173,7 @@ class MarketFeed:
             self._send("PING")
         for market in self._markets.values():
             self._watch(market, now_ns)
-        if self._markets and now_ns - self._data_ns >= self._dead_ns:
+        if self._markets and now_ns - self.inlet.data_ns >= self._dead_ns:
             self.wants_reconnect = "silence"
 
     def on_close(self, reason: str, now_ns: int) -> None:
@@ -201,7 +187,12 @@ class MarketFeed:
 
     def counters(self) -> dict[str, int]:
         """What happened so far, by name: decoder, slow path, watchdogs."""
-        return {**self._decoder.counters(), **self._slow.counters(), **self._counters}
+        heard = {"payloads": self.inlet.payloads, "pongs": self.inlet.pongs}
+        return {**self._decoder.counters(), **self._slow.counters(), **heard, **self._counters}
+
+    def _on_odd(self, result: int, payload: bytes, recv_ns: int, events: EventBuffer) -> None:
+        """Read a frame the slow exact way."""
+        self._slow.feed(payload, recv_ns, events)
 
     def _watch(self, market: _Market, now_ns: int) -> None:
         since_ns = now_ns - market.asked_ns
@@ -242,7 +233,7 @@ class MarketFeed:
         if market is None:
             return
         market.doubted = True
-        if self._send is not None and self._now_ns - market.asked_ns >= ASK_AGAIN_NS:
+        if self._send is not None and self.inlet.now_ns - market.asked_ns >= ASK_AGAIN_NS:
             self._ask_again(market)
 
     def _ask_again(self, market: _Market) -> None:
@@ -257,7 +248,7 @@ class MarketFeed:
         self._subscribed = True
         self._counters["subscriptions"] += len(markets)
         for market in markets:
-            market.asked_ns = self._now_ns
+            market.asked_ns = self.inlet.now_ns
             market.asks += 1
             market.waiting = True
             market.doubted = False
@@ -268,4 +259,6 @@ class MarketFeed:
         self._send(orjson.dumps(message).decode())
 
     def _count_waiting(self) -> None:
-        self._waiting = sum(market.waiting for market in self._markets.values())
+        """Hear of snapshots only while a market waits for its first book."""
+        is_waiting = any(market.waiting for market in self._markets.values())
+        self.inlet.watch(TICK_SIZE_BIT | (SNAPSHOT_BIT if is_waiting else 0))

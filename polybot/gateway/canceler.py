@@ -57,6 +57,11 @@ class Canceler:
             if len(self._waiting) == 1:
                 self._spawn(self._cancel_waiting())
 
+    @property
+    def is_waiting(self) -> bool:
+        """A cancel is about to leave, as soon as this turn of the loop is over."""
+        return bool(self._waiting)
+
     def again(self) -> None:
         """The venue answers again: what was to be canceled and is not known to be."""
         for order in self._tracker.open_orders():

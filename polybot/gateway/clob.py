@@ -1,8 +1,8 @@
 """The gateway to the venue's order book: Commands in, signed orders out, order events back.
 
 Owns the life of an order on our side: plan, sign, POST, classify the answer, follow it to its end.
-Places are signed on the engine's stack (`execute`) and sent by a task each; local refusals are
-reported from a task too, so that the sink is never entered from within itself.  An unknown answer
+Places are signed, journaled and written on the engine's stack (`execute`); what comes of them, local refusals too, is
+reported from a task, so that the sink is never entered from within itself.  An unknown answer
 blocks the order's token until there is evidence; nothing is ever sent a second time.
 Must not choose prices or sizes and knows no strategy.  Called by the daemon, which also wires the
 user channel (on_user_event) and, after every (re)connect of it, reconcile().
@@ -247,19 +247,27 @@ class ClobGateway:
     # -- commands -------------------------------------------------------------------------------------
 
     def execute(self, commands: CommandBuffer) -> None:
-        """Take the gateway's commands out of a buffer: cancels first, then places.  Returns at once."""
+        """Take the gateway's commands out of a buffer: cancels first, then places.  Returns at once.
+
+        A place is written before this returns when a warm connection is free, unless a cancel is on its way out:
+        then it leaves after that, from a task.
+        """
         places: list[CommandHead] = []
+        has_cancels = False
         for command in read_commands(commands.to_bytes()):
             if command.kind == CMD_PLACE:
                 places.append(command)
             elif command.kind == CMD_CANCEL:
+                has_cancels = True
                 self._cancel(command)
             elif command.kind == CMD_CANCEL_ALL:
+                has_cancels = True
                 self._spawn(self._cancel_market(command.market))
+        at_once = not has_cancels and not self._canceler.is_waiting
         for command in places:
-            self._place(command)
+            self._place(command, at_once=at_once)
 
-    def _place(self, command: CommandHead) -> None:
+    def _place(self, command: CommandHead, *, at_once: bool) -> None:
         if self._tracker.by_seq(command.order_seq) is not None:
             raise InvariantBroken(f"order_seq {command.order_seq} was placed twice")
         now_ns = self._clock.now_ns()
@@ -286,12 +294,16 @@ class ClobGateway:
         if not self._is_written(order):
             self._spawn(self._give_up(order))
             return
-        self._on_stage("sign", order.order_seq, self._clock.mono_ns())
-        if self._on_order_id is not None:
-            self._on_order_id(order.order_seq, order.order_id)
+        signed_ns = self._clock.mono_ns()
         self._counters["placed"] += 1
         self._pause.started(order.order_seq)
-        self._spawn(self._poster.post(order, command.decided_ns))
+        written_ns = self._poster.send(order, command.decided_ns, at_once=at_once)
+        # What people read comes after the bytes.
+        self._on_stage("sign", order.order_seq, signed_ns)
+        if self._on_order_id is not None:
+            self._on_order_id(order.order_seq, order.order_id)
+        if written_ns:
+            self._on_stage("write", order.order_seq, written_ns)
         if not order.is_taker:
             self._health.hold_switch(self._may_rest)
 

@@ -54,7 +54,13 @@ MIN_MARKETABLE_MICRO_USD = 1_000_000  # "invalid amount for a marketable BUY ord
 GTD_MIN_AHEAD_S = 185  # the venue wants >= 180 s; five for the way there
 GTD_AFTER_END_S = 60  # the venue removes a GTD order about 60 s before its stated time
 NS = 1_000_000_000
-ZERO_WORD = "0x" + "00" * 32
+# POST /order.  What stands in it is ours: numbers, hex and fixed words, which JSON takes as they are; the owner's id
+# is quoted by the JSON library.
+BODY = (
+    '{"deferExec":false,"order":{"salt":%d,"maker":"%s","signer":"%s","tokenId":"%s","makerAmount":"%d",'
+    '"takerAmount":"%d","side":"%s","signatureType":%d,"timestamp":"%d","expiration":"%d",'
+    '"metadata":"0x' + "00" * 32 + '","builder":"0x%s","signature":"%s"},"owner":%s,"orderType":"%s"%s'
+)
 
 
 class CommandHead(NamedTuple):
@@ -94,8 +100,7 @@ class TradedMarket:
         return self.spec.token_down if outcome else self.spec.token_up
 
 
-@dataclass(frozen=True, slots=True)
-class OrderPlan:
+class OrderPlan(NamedTuple):
     """An order in exact integers, before salt and signature."""
 
     order_seq: int
@@ -110,8 +115,7 @@ class OrderPlan:
     expiration_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class SignedOrder:
+class SignedOrder(NamedTuple):
     """An order id and the exact body to send."""
 
     order_id: str
@@ -170,7 +174,7 @@ def build_order(
     api_key: str,
     post_only: bool,
 ) -> SignedOrder:
-    """Hash, sign and serialise one order; post_only applies to GTC and GTD only."""
+    """Hash, sign and serialise one order; post_only applies to GTC and GTD only.  The token_id is a decimal number."""
     signed = signer.sign_order(
         market.token_words[plan.outcome],
         salt,
@@ -180,29 +184,24 @@ def build_order(
         timestamp_ms=timestamp_ms,
         neg_risk=market.spec.neg_risk,
     )
-    body: dict[str, object] = {
-        "deferExec": False,
-        "order": {
-            "salt": salt,
-            "maker": signer.funder,
-            "signer": signer.order_signer,
-            "tokenId": market.token_id(plan.outcome),
-            "makerAmount": str(plan.maker_amount),
-            "takerAmount": str(plan.taker_amount),
-            "side": "BUY" if plan.side == BUY else "SELL",
-            "signatureType": signer.signature_type,
-            "timestamp": str(timestamp_ms),
-            "expiration": str(plan.expiration_s),
-            "metadata": ZERO_WORD,
-            "builder": "0x" + signer.builder.hex(),
-            "signature": signed.signature,
-        },
-        "owner": api_key,
-        "orderType": TYPE_NAMES[plan.order_type],
-    }
-    if post_only and plan.order_type in (GTC, GTD):
-        body["postOnly"] = True
-    return SignedOrder(signed.order_id, orjson.dumps(body))
+    text = BODY % (
+        salt,
+        signer.funder,
+        signer.order_signer,
+        market.token_id(plan.outcome),
+        plan.maker_amount,
+        plan.taker_amount,
+        "BUY" if plan.side == BUY else "SELL",
+        signer.signature_type,
+        timestamp_ms,
+        plan.expiration_s,
+        signer.builder_hex,
+        signed.signature,
+        orjson.dumps(api_key).decode(),
+        TYPE_NAMES[plan.order_type],
+        ',"postOnly":true}' if post_only and plan.order_type in (GTC, GTD) else "}",
+    )
+    return SignedOrder(signed.order_id, text.encode())
 
 
 def _check_order(market: TradedMarket, command: CommandHead, now_ns: int) -> RejectReason:

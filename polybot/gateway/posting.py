@@ -1,8 +1,10 @@
 """One signed order on its way to the venue, and what the answer means for it.
 
-Owns the last check before the first byte, the POST and the reading of its answer.  An order that was decided and
-signed is still refused when, at the moment of writing, a reason against orders stands or the decision is too old:
-nothing has left then, and it is told as refused here.  What left and got no usable answer is UNKNOWN.
+Owns the last check before the first byte, the POST and the reading of its answer.  `send` writes on its caller's stack
+when a warm connection is free, after the task that reads the answer exists; else that task waits for a connection.
+An order that was decided and signed is still refused when, at the moment of writing, a reason against orders stands or
+the decision is too old: nothing has left then, and it is told as refused here.  What left and got no usable answer is
+UNKNOWN.
 An answer that is overdue stops further orders long before its timeout: the connection may be half open.
 Nothing is ever sent a second time.  Called by gateway.clob.
 """
@@ -20,6 +22,7 @@ from polybot.gateway.resolver import Spawn
 from polybot.gateway.responses import Answer, AnswerKind, classify_post
 from polybot.gateway.rest import ClobRest
 from polybot.gateway.tracker import OS_SENT, OS_UNKNOWN, OrderTracker, TrackedOrder
+from polybot.transport import Exchange
 
 __all__ = ["Poster"]
 
@@ -39,6 +42,25 @@ _ENDS = {
     AnswerKind.KILLED: (OS_CANCELED, "killed"),
 }
 _UNKNOWN = (OS_UNKNOWN, "unknown")
+
+
+class _Refused(NotSent):
+    """The last check spoke against the order."""
+
+    def __init__(self, reason: RejectReason) -> None:
+        super().__init__(reason.name)
+        self.reason = reason
+
+
+class _Departure:
+    """What became of the attempt to write at once: written, refused, left to the task, or (none of them) broken off."""
+
+    __slots__ = ("exchange", "is_left", "refusal")
+
+    def __init__(self) -> None:
+        self.exchange: Exchange | None = None
+        self.refusal: RejectReason | None = None
+        self.is_left = False
 
 
 class Poster:
@@ -81,35 +103,69 @@ class Poster:
             "answer_contradictions": 0,
         }
 
-    async def post(self, order: TrackedOrder, decided_ns: int) -> None:
-        """Send one order and apply the answer; decided_ns is the venue time of the event that caused it."""
-        refusal = RejectReason.NO_CONNECTION
+    def send(self, order: TrackedOrder, decided_ns: int, *, at_once: bool = True) -> int:
+        """Send one order; decided_ns is the venue time of the event that caused it.
 
-        def check() -> None:
-            nonlocal refusal
-            refusal = RejectReason.WITHDRAWN if order.cancel_wanted else self.why_not_now(order.order_seq, decided_ns)
-            if refusal is not RejectReason.NONE:
-                raise NotSent(refusal.name)
-            self._unanswered[order.order_seq] = self._clock.mono_ns()
-            self._on_stage("write", order.order_seq, self._clock.mono_ns())
-
+        With `at_once`, and a warm connection that is free, its bytes are in the socket when this returns: the mono
+        time of that, for the caller to tell as stage `write`.  Else 0.
+        """
+        departure = _Departure()
+        self._spawn(self._see_through(order, decided_ns, departure))
         crashpoints.reach("before_post")
-        if crashpoints.is_armed("after_post"):
-            self._spawn(crash_after_post())
+        if not at_once:
+            departure.is_left = True
+            return 0
         try:
-            response = await self._rest.place("/order", order.body, check)
-        except NotSent:
-            answer = Answer(AnswerKind.UNSENT, refusal or RejectReason.NO_CONNECTION)
-        except VenueUnavailable:
-            answer = Answer(AnswerKind.UNKNOWN, RejectReason.NO_ANSWER)
-        else:
-            is_buy = order.plan.side == 0
-            answer = classify_post(response, order.order_id, is_buy=is_buy, is_taker=order.is_taker)
+            exchange = self._rest.begin_order(order.body, lambda: self._check(order, decided_ns))
+        except NotSent as error:
+            departure.refusal = _reason_of(error)
+            return 0
+        departure.exchange, departure.is_left = exchange, exchange is None
+        if exchange is None:
+            return 0
+        crashpoints.reach("after_post")
+        return self._clock.mono_ns()
+
+    async def _see_through(self, order: TrackedOrder, decided_ns: int, departure: _Departure) -> None:
+        """Read the answer of an order that was written, or write it first; apply the answer."""
+        try:
+            if departure.refusal is not None:
+                answer = Answer(AnswerKind.UNSENT, departure.refusal)
+            elif departure.exchange is None and not departure.is_left:  # it may have left, and never leaves again
+                answer = Answer(AnswerKind.UNKNOWN, RejectReason.NO_ANSWER)
+            else:
+                answer = await self._answer(order, decided_ns, departure.exchange)
         finally:
             self._unanswered.pop(order.order_seq, None)
         crashpoints.reach("after_answer")
         self._on_stage("ack", order.order_seq, self._clock.mono_ns())
         self.on_answer(order, answer)
+
+    async def _answer(self, order: TrackedOrder, decided_ns: int, exchange: Exchange | None) -> Answer:
+        def check() -> None:
+            self._check(order, decided_ns)
+            self._on_stage("write", order.order_seq, self._clock.mono_ns())
+
+        try:
+            if exchange is not None:
+                response = await self._rest.order_answer(exchange)
+            else:
+                if crashpoints.is_armed("after_post"):
+                    self._spawn(crash_after_post())
+                response = await self._rest.order(order.body, check)
+        except NotSent as error:
+            return Answer(AnswerKind.UNSENT, _reason_of(error))
+        except VenueUnavailable:
+            return Answer(AnswerKind.UNKNOWN, RejectReason.NO_ANSWER)
+        is_buy = order.plan.side == 0
+        return classify_post(response, order.order_id, is_buy=is_buy, is_taker=order.is_taker)
+
+    def _check(self, order: TrackedOrder, decided_ns: int) -> None:
+        """The last word before the first byte; raises _Refused."""
+        reason = RejectReason.WITHDRAWN if order.cancel_wanted else self.why_not_now(order.order_seq, decided_ns)
+        if reason is not RejectReason.NONE:
+            raise _Refused(reason)
+        self._unanswered[order.order_seq] = self._clock.mono_ns()
 
     def is_overdue(self) -> bool:
         """True while an answer takes so long that the connection cannot be trusted."""
@@ -177,3 +233,8 @@ class Poster:
             now_ns=now_ns,
             is_local=answer.kind is AnswerKind.UNSENT,
         )
+
+
+def _reason_of(error: NotSent) -> RejectReason:
+    """Why nothing left: our own refusal, or no connection."""
+    return error.reason if isinstance(error, _Refused) else RejectReason.NO_CONNECTION

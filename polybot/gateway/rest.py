@@ -19,7 +19,7 @@ from polybot.errors import VenueError, VenueUnavailable
 from polybot.gateway.auth import RequestSigner
 from polybot.gateway.limiter import TokenBucket
 from polybot.gateway.outage import BEAT, CANCEL, PLACE, PROBE_S, READ, Outage
-from polybot.transport import BeforeWrite, HttpClient, HttpResponse
+from polybot.transport import BeforeWrite, Exchange, HttpClient, HttpResponse, Route
 
 __all__ = ["ClobRest", "lone_rest", "read_json"]
 
@@ -31,6 +31,8 @@ READ_TIMEOUT_S = 2.0
 MIN_PROBE_S = 0.25  # wall: a fast venue must not make an answer of the loopback late
 _LANES = {"POST": PLACE, "DELETE": CANCEL, "GET": READ}
 HEARTBEATS = "/v1/heartbeats"
+ORDER = "/order"
+POST_ORDER = b"POST/order"  # as L2 signs it
 
 
 class ClobRest:
@@ -47,6 +49,8 @@ class ClobRest:
         self._max_pages = gateway.max_pages
         self._reads = TokenBucket(gateway.read_per_s, gateway.read_burst)
         self.auth: RequestSigner | None = None
+        self._order_route: Route | None = None
+        self._routed: RequestSigner | None = None  # whose header fields the route has
         self.offset_ns = 0  # venue's clock minus ours
 
     def timestamp_s(self) -> int:
@@ -64,10 +68,34 @@ class ClobRest:
         url = (self._base if base is None else base) + path
         return await self._http.request(method, url, headers=headers, timeout_s=self._timeout_s)
 
-    async def place(self, path: str, body: bytes, before_write: BeforeWrite) -> HttpResponse:
-        """Send orders: exactly these bytes, nothing waited for; raises VenueUnavailable, NotSent when unsent."""
-        headers = self._headers("POST", path, body)
-        url = self._base + path
+    def begin_order(self, body: bytes, before_write: BeforeWrite) -> Exchange | None:
+        """Write exactly these bytes of one order now; None when no warm connection is free (then: `order`).
+
+        Raises what before_write raises, and NotSent; nothing has left then.
+        """
+        auth = self.auth
+        assert auth is not None, "an order before login"
+        route = self._order_route
+        if route is None or self._routed is not auth:
+            fixed = {**auth.account_headers(), "Content-Type": "application/json"}
+            route = self._order_route = self._http.route("POST", self._base + ORDER, fixed)
+            self._routed = auth
+        lines = auth.request_lines(self.timestamp_s(), POST_ORDER, body)
+        return route.begin(lines, body, timeout_s=self._timeout_s, before_write=before_write)
+
+    async def order_answer(self, exchange: Exchange) -> HttpResponse:
+        """Wait for the answer to an order that was written; raises VenueUnavailable."""
+        response = await exchange.answer()
+        self._outage.on_answer(PLACE, response)
+        return response
+
+    async def order(self, body: bytes, before_write: BeforeWrite) -> HttpResponse:
+        """Send an order: exactly these bytes, on a connection that is waited for or opened.
+
+        Raises VenueUnavailable, NotSent when unsent.
+        """
+        headers = self._headers("POST", ORDER, body)
+        url = self._base + ORDER
         response = await self._http.request(
             "POST", url, headers=headers, body=body, timeout_s=self._timeout_s, before_write=before_write
         )

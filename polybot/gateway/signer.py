@@ -4,14 +4,19 @@ Owns the private key (never in repr, logs or exceptions) and one prefilled hashe
 Signature types: 0 EOA (maker = signer = key), 1 proxy and 2 safe (maker = funder, signer = key),
 3 deposit wallet (maker = signer = funder, ERC-7739 signature by the key).  The login and the API
 key always belong to the key's own address.
+The curve library is called with buffers that are kept, and with a nonce function that gives its own default's numbers
+sooner (_fast.hmac256), after both were seen to sign the same; else with its own.
 Must not know the network or the clock.  Called by gateway.clob and gateway.auth.
 """
 
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from coincurve import PrivateKey
+from coincurve._libsecp256k1 import ffi, lib
+from coincurve.context import GLOBAL_CONTEXT
 
 from polybot._fast.eip712 import OrderHasher, clob_auth_digest, domain_separator
+from polybot._fast.hmac256 import has_sha, nonce_address
 from polybot._fast.keccak import keccak_256
 from polybot.config import VenueConfig
 from polybot.errors import SigningError
@@ -22,15 +27,52 @@ SIGNATURE_TYPES = (0, 1, 2, 3)
 _POLY_1271 = 3
 # Position ids of "Poly V2" live on another exchange (domain version 3): told by these zero bits.
 _V3_POSITION_MASK = ((1 << 64) - 1) << 40
+_PROBE = keccak_256(b"polybot")  # signed both ways before the quick one is used
+_V = tuple(bytes((27 + recovery,)) for recovery in range(4))
 NO_BUILDER = bytes(32)  # orders without a builder code
 
 
-@dataclass(frozen=True, slots=True)
-class SignedHash:
+class SignedHash(NamedTuple):
     """An order's id (its EIP-712 hash) and the signature to send, both 0x hex."""
 
     order_id: str
     signature: str
+
+
+class _Curve:
+    """Signatures by one key; repr shows nothing of it."""
+
+    __slots__ = ("_compact", "_key", "_nonce", "_raw", "_recovery", "_text")
+
+    def __init__(self, key: PrivateKey) -> None:
+        self._key = key
+        self._raw = ffi.new("secp256k1_ecdsa_recoverable_signature *")
+        self._compact = ffi.new("unsigned char[64]")
+        self._text = ffi.buffer(self._compact, 64)
+        self._recovery = ffi.new("int *")
+        self._nonce: Any = ffi.NULL
+        if has_sha():
+            self._nonce = ffi.cast("secp256k1_nonce_function", nonce_address())
+            if self.sign(_PROBE) != self._sign_plainly(_PROBE):
+                self._nonce = ffi.NULL
+
+    def sign(self, digest: bytes) -> bytes:
+        """Return r, s and v (27 or 28) over 32 bytes, 65 bytes."""
+        assert len(digest) == 32, "a digest has 32 bytes"
+        context = GLOBAL_CONTEXT.ctx
+        if not lib.secp256k1_ecdsa_sign_recoverable(
+            context, self._raw, digest, self._key.secret, self._nonce, ffi.NULL
+        ):
+            return self._sign_plainly(digest)
+        lib.secp256k1_ecdsa_recoverable_signature_serialize_compact(
+            context, self._compact, self._recovery, self._raw
+        )
+        recovery: int = self._recovery[0]
+        return bytes(self._text) + _V[recovery]
+
+    def _sign_plainly(self, digest: bytes) -> bytes:
+        raw: bytes = self._key.sign_recoverable(digest, hasher=None)
+        return raw[:64] + _V[raw[64]]
 
 
 class Signer:
@@ -38,10 +80,12 @@ class Signer:
 
     __slots__ = (
         "_chain_id",
+        "_curve",
         "_hashers",
         "_key",
         "address",
         "builder",
+        "builder_hex",
         "funder",
         "order_signer",
         "signature_type",
@@ -57,8 +101,9 @@ class Signer:
         builder: bytes = NO_BUILDER,
     ) -> None:
         """`builder` is the 32-byte builder code signed into every order."""
-        self.builder = builder
+        self.builder, self.builder_hex = builder, builder.hex()
         self._key = _load_key(private_key)
+        self._curve = _Curve(self._key)
         self._chain_id = venue.chain_id
         self.signature_type = signature_type
         self.address = _address_of(self._key)
@@ -103,7 +148,7 @@ class Signer:
             side=side,
             timestamp_ms=timestamp_ms,
         )
-        signature = hasher.seal(self._sign_digest(digest), contents)
+        signature = hasher.seal(self._curve.sign(digest), contents)
         return SignedHash("0x" + order_id.hex(), "0x" + signature.hex())
 
     def sign_login(self, timestamp_s: int, nonce: int = 0) -> str:
@@ -114,11 +159,7 @@ class Signer:
             nonce=nonce,
             chain_id=self._chain_id,
         )
-        return "0x" + self._sign_digest(digest).hex()
-
-    def _sign_digest(self, digest: bytes) -> bytes:
-        raw = self._key.sign_recoverable(digest, hasher=None)
-        return raw[:64] + bytes((raw[64] + 27,))
+        return "0x" + self._curve.sign(digest).hex()
 
     def _check_funder(self, funder: str) -> str:
         if self.signature_type not in SIGNATURE_TYPES:

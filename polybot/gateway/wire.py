@@ -35,7 +35,7 @@ class Wire(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[HttpResponse] | None = None
-        self._answer = _Answer()
+        self._answer: _Answer | None = None  # made when its first bytes are here
         self.idle_since = 0.0  # loop time, kept by the pool
         self.exchanges = 0
 
@@ -44,28 +44,40 @@ class Wire(asyncio.Protocol):
         """Connected, and nobody waits for an answer."""
         return self._transport is not None and self._waiter is None and not self._transport.is_closing()
 
-    async def exchange(self, request: bytes) -> HttpResponse:
-        """Write a request and return its answer; raises BrokenAnswer, ConnectionError.
+    def begin(self, request: bytes) -> "asyncio.Future[HttpResponse]":
+        """Write a request and return the future of its answer; `finish` must follow its end.  Raises ConnectionError.
 
-        When it is cancelled or fails the connection is closed: a late answer must not be read as the next one.
+        The future fails with BrokenAnswer or ConnectionError; the transport gives the bytes to the kernel at once.
         """
         assert self._waiter is None, "one request at a time"
         transport = self._transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("closed before the request was written")
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        self._answer = _Answer()
+        waiter: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
+        self._waiter = waiter
+        self._answer = None
         self.exchanges += 1
-        must_close = True
         transport.write(request)
+        return waiter
+
+    def finish(self, waiter: "asyncio.Future[HttpResponse]") -> None:
+        """The exchange is over.
+
+        When it was cancelled or failed the connection is closed: a late answer must not be read as the next one.
+        """
+        self._waiter = None
+        answer = self._answer
+        if waiter.cancelled() or waiter.exception() is not None or answer is None or answer.must_close:
+            self.close()
+
+    async def exchange(self, request: bytes) -> HttpResponse:
+        """Write a request and return its answer; raises BrokenAnswer, ConnectionError."""
+        waiter = self.begin(request)
         try:
-            response: HttpResponse = await waiter
-            must_close = self._answer.must_close
+            return await waiter
         finally:
-            self._waiter = None
-            if must_close:
-                self.close()
-        return response
+            waiter.cancel()  # nothing to do but for a caller that was cancelled
+            self.finish(waiter)
 
     def transport_socket(self) -> socket | None:
         """The socket below, for its options."""
@@ -88,8 +100,11 @@ class Wire(asyncio.Protocol):
         if waiter is None or waiter.done():
             self.close()  # out of turn
             return
+        answer = self._answer
+        if answer is None:
+            answer = self._answer = _Answer()
         try:
-            response = self._answer.feed(data)
+            response = answer.feed(data)
         except BrokenAnswer as error:
             waiter.set_exception(error)
             return
@@ -101,7 +116,7 @@ class Wire(asyncio.Protocol):
         waiter = self._waiter
         if waiter is None or waiter.done():
             return
-        response = self._answer.end()
+        response = None if self._answer is None else self._answer.end()
         if response is not None and exc is None:
             waiter.set_result(response)
         else:

@@ -36,11 +36,11 @@ class Follower:
         found: list[Stamped] = []
         while self.finding is None and len(found) < most and self._is_ready():
             assert self.at is not None
+            if self.at.next_seq > limit_seq:
+                break
             later = self._later()
             before = len(found)
             self._read_piece(found, limit_seq, most)
-            if self.at.next_seq > limit_seq:
-                break
             if len(found) > before:
                 continue
             if later is None:

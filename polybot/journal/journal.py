@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from polybot import crashpoints
 from polybot._fast.event import EventBuffer
@@ -30,6 +31,7 @@ from polybot.journal.records import (
     MAX_TEXT,
     MONEY_KINDS,
     OWNER_MARK,
+    VERSION,
     CleanStop,
     HaltKind,
     Intent,
@@ -43,6 +45,7 @@ from polybot.journal.records import (
     RecordType,
     Session,
     TradeSeen,
+    decode,
     encode,
 )
 from polybot.journal.recovery import Fold, RecoveredState, Stamped
@@ -57,7 +60,7 @@ DAMAGED_SUFFIX = ".damaged"
 EVENT_BYTES = 64
 _KIND = struct.Struct("<16xH46x")  # the kind of a raw Event
 _MONEY_MASK = sum(1 << kind for kind in MONEY_KINDS)
-EVENT = int(RecordType.EVENT)
+EVENT, INTENT = int(RecordType.EVENT), int(RecordType.INTENT)
 # A segment is left behind at this size even within a day.
 MAX_SEGMENT_BYTES = 256 << 20
 # Records written but not folded yet; more are folded at once.
@@ -91,6 +94,18 @@ class SegmentMaker:
         return SegmentFile(self.folder / segment_name(number, day), header, items, self.preallocate_bytes)
 
 
+class _Packed(NamedTuple):
+    """A record as it was written, to be read when it is folded."""
+
+    seq: int
+    ns: int
+    kind: int
+    payload: bytes
+
+    def read(self) -> Stamped:
+        return Stamped(self.seq, self.ns, decode(self.kind, VERSION, self.payload))
+
+
 class Journal:
     """See the module's head.  `recovered` is what the last process left, `finding` what was wrong with it."""
 
@@ -117,7 +132,7 @@ class Journal:
         self._lock = lock
         self._maker = maker
         self._fold = Fold.of_snapshot(recovered)  # what was recovered stays as it was
-        self._pending: list[Stamped] = []
+        self._pending: list[Stamped | _Packed] = []
         self._markets = set(recovered.markets)
         self._day = utc_day(clock.now_ns())
         self._number = number
@@ -209,6 +224,18 @@ class Journal:
                 f"order {intent.order_seq} is for market {intent.market}, which was never opened"
             )
         self._put(intent)
+
+    def intent_packed(self, market: int, payload: bytes) -> None:
+        """As `intent`, of a payload that records.pack_intent made of a body without its owner; raises JournalError.
+
+        It is read again when it is folded, which an order does not wait for.
+        """
+        if market not in self._markets:
+            raise JournalError(f"an order is for market {market}, which was never opened")
+        seq = self.writer.append(INTENT, payload)
+        self._pending.append(_Packed(seq, self.writer.last_ns, INTENT, payload))
+        if len(self._pending) >= MAX_PENDING:
+            self._fold_pending()
 
     def events(self, buffer: EventBuffer) -> None:
         """Record the events that move money or truth, in order; before the engine sees them."""
@@ -308,7 +335,7 @@ class Journal:
     def _fold_pending(self) -> None:
         pending, self._pending = self._pending, []
         for item in pending:
-            self._fold.apply(item)
+            self._fold.apply(item if isinstance(item, Stamped) else item.read())
 
     # -- a new segment ----------------------------------------------------------------------------------------
 

@@ -41,6 +41,7 @@ __all__ = [
     "decode",
     "encode",
     "hide_owner",
+    "pack_intent",
     "show_owner",
 ]
 
@@ -299,9 +300,11 @@ def decode(kind: int, version: int, payload: bytes) -> Record:
 def hide_owner(body: bytes, api_key: str) -> bytes:
     """Put the mark where the body names the API key; ValueError when the key is not there exactly once."""
     secret = api_key.encode()
-    if not secret or body.count(secret) != 1 or OWNER_MARK in body:
+    at = body.find(secret) if secret else -1
+    after = at + len(secret)
+    if at < 0 or body.find(secret, at + 1) >= 0 or OWNER_MARK in body:
         raise ValueError("the order's body does not hold its owner exactly once")
-    return body.replace(secret, OWNER_MARK)
+    return b"".join((body[:at], OWNER_MARK, body[after:]))
 
 
 def show_owner(body: bytes, api_key: str) -> bytes:
@@ -349,17 +352,29 @@ def _bool(value: int) -> bool:
     return bool(value)
 
 
-def _encode_intent(r: Intent) -> bytes:
-    name = r.strategy.encode()
-    if len(r.body) > MAX_BODY or len(name) > MAX_TEXT:
+def pack_intent(numbers: tuple[float, ...], *, order_id: str, token_id: str, strategy: str, body: bytes) -> bytes:
+    """The payload of an INTENT; `numbers` in the order of _encode_intent.
+
+    An order waits for this: no Intent is made on its way.  Raises ValueError for what cannot be recorded.
+    """
+    name = strategy.encode()
+    if len(body) > MAX_BODY or len(name) > MAX_TEXT:
         raise ValueError("the order's body or its strategy's name is too long")
-    head = _INTENT.pack(
+    token = int(token_id).to_bytes(32, "big")
+    try:
+        head = _INTENT.pack(*numbers, _hash_bytes(order_id), token, len(name), len(body))
+    except struct.error as error:
+        raise ValueError(f"INTENT: a number is out of range: {error}") from error
+    return b"".join((head, name, body))
+
+
+def _encode_intent(r: Intent) -> bytes:
+    numbers = (
         r.order_seq, r.salt, r.price_ticks, r.market, r.strategy_index, r.outcome, r.side, r.order_type,
         r.post_only, r.asked_ushares, r.signed_ushares, r.maker_amount, r.taker_amount, r.expiration_s,
-        r.expires_ns, r.cancel_edge, r.dispatched_ns, _hash_bytes(r.order_id),
-        int(r.token_id).to_bytes(32, "big"), len(name), len(r.body),
+        r.expires_ns, r.cancel_edge, r.dispatched_ns,
     )  # fmt: skip
-    return b"".join((head, name, r.body))
+    return pack_intent(numbers, order_id=r.order_id, token_id=r.token_id, strategy=r.strategy, body=r.body)
 
 
 def _decode_intent(payload: bytes) -> Intent:

@@ -1,7 +1,8 @@
 """The inputs log being written: one copy of every batch and its answer into a mapped tail, after the orders left.
 
 Theory of operation.  `step`, `raised` and `call` belong to the loop: they copy into the open part and never wait, never
-raise for a disk and make no system call; without room entries are dropped, the gap is marked and said once.  The
+raise for a disk and make no system call; without room entries are dropped, the gap is marked and said once.  A batch
+that simply goes into the open tail is copied in C (`tap`) and never comes to `step`: the same bytes.  The
 packer's thread packs, syncs, opens the next part ahead of need (the loop only goes over to it), and removes old logs.
     <out_dir>/inputs/<start>-<session>/part-0001/   one tape folder per part (polybot.tape.writer)
 Must not decide or touch the engine.  Made by polybot.daemon and polybot.harness, called by polybot.runner and
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from polybot._fast.event import CommandBuffer, EventBuffer
+from polybot._fast.tail import InputsTap
 from polybot.clock import Clock, wall_clock
 from polybot.config import Config, config_to_mapping
 from polybot.config_secrets import is_secret_name, is_secret_value
@@ -60,6 +62,7 @@ class InputsRecorder:
         self._root = Path(config.telemetry.out_dir) / FOLDER
         self._part_bytes = given.part_mb * MB
         self._piece_bytes = given.tail_mb * MB // 4  # a whole number of events and of commands
+        self.tap = InputsTap(self._piece_bytes)  # follows the open part, unless the next one waits
         self._keep_ns, self._keep_bytes = round(given.keep_days * DAY_NS), given.keep_mb * MB
         self._facts = _facts(config, hard_max_usd)
         self._news: deque[tuple[str, str]] = deque(maxlen=100)
@@ -99,6 +102,8 @@ class InputsRecorder:
             return
         if self._next is not None:
             tape = self._switch(tape)
+        else:
+            self.tap.follow(tape.counts)
         payload = events.to_bytes()
         answered = len(commands)
         if answered:
@@ -140,6 +145,7 @@ class InputsRecorder:
         """Nothing more comes; the thread finishes (see `wait`)."""
         ahead, self._next = self._next, None
         tape, self._tape = self._tape, None
+        self.tap.follow(None)
         for one in (tape, ahead):
             if one is not None:
                 one.close(self._clock.now_ns(), state="complete" if is_clean else "stopped")
@@ -152,6 +158,7 @@ class InputsRecorder:
     def abandon(self) -> None:
         """End as a killed process does (virtual time)."""
         tape, self._tape = self._tape, None
+        self.tap.follow(None)
         if tape is not None:
             tape.abandon()
 
@@ -183,6 +190,7 @@ class InputsRecorder:
     def _go_on(self, tape: TapeWriter) -> None:
         self._tape = tape
         tape.own(self._clock.now_ns(), META, json.dumps(self._manifest(self._parts)).encode())
+        self.tap.follow(tape.counts)
 
     # -- on the thread ----------------------------------------------------------------------------------------
 
@@ -223,6 +231,7 @@ class InputsRecorder:
             return
         try:
             self._next = self._open_part()
+            self.tap.follow(None)  # the next batch goes over to it
             self._said = ""
         except OSError as error:
             self._again_ns = now_ns + AGAIN_NS

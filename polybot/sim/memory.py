@@ -10,7 +10,7 @@ Called by the harness, which wires the same feeds and gateway to it that run on 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from random import Random
 from typing import Any, Protocol
@@ -24,9 +24,9 @@ from polybot.sim.faults import Withheld
 from polybot.sim.path import NS
 from polybot.sim.venue import SERVICES, Session, Venue
 from polybot.sim.virtual_loop import running_loop
-from polybot.transport import BeforeWrite, Feed, HttpResponse
+from polybot.transport import BeforeWrite, Feed, HttpClient, HttpResponse
 
-__all__ = ["FeedWishes", "MemoryHttp", "MemoryNetwork", "memory_venue"]
+__all__ = ["FeedWishes", "MemoryHttp", "MemoryNetwork", "MemoryRoute", "memory_venue"]
 
 TIMER_S = 0.25  # venue seconds between on_timer calls
 OVERLAP_S = 1.0  # at a rollover the old connection stays so long
@@ -263,6 +263,10 @@ class MemoryHttp:
         lowered = {name.lower(): value for name, value in answer.headers.items()}
         return HttpResponse(answer.status, lowered, answer.body)
 
+    def route(self, method: str, url: str, headers: Mapping[str, str]) -> "MemoryRoute":
+        """Prepare requests that may leave at once."""
+        return MemoryRoute(self, method, url, headers)
+
     async def warm(self, url: str, timeout_s: float) -> int:
         """There are no connections."""
         return 0
@@ -281,6 +285,35 @@ class MemoryHttp:
             body=body,
             now_ns=self._network.now_ns(),
         )
+
+
+class MemoryRoute:
+    """transport.Route of a client without sockets: always free; a request sets out when its answer is asked for."""
+
+    def __init__(self, http: HttpClient, method: str, url: str, headers: Mapping[str, str]) -> None:
+        self._http = http
+        self._method, self._url = method, url
+        self._headers = dict(headers)
+
+    def begin(
+        self, lines: bytes, body: bytes, *, timeout_s: float, before_write: BeforeWrite
+    ) -> "_MemoryExchange":
+        """Make the last check."""
+        before_write()
+        told = (line.split(": ", 1) for line in lines.decode().splitlines())
+        whole, ask = {**self._headers, **dict(told)}, self._http.request
+        return _MemoryExchange(lambda: ask(self._method, self._url, headers=whole, body=body, timeout_s=timeout_s))
+
+
+class _MemoryExchange:
+    """transport.Exchange over a request that was checked."""
+
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, HttpResponse]]) -> None:
+        self._ask = ask
+
+    async def answer(self) -> HttpResponse:
+        """Ask now."""
+        return await self._ask()
 
 
 async def _arrival(withheld: Withheld) -> HttpResponse:

@@ -38,14 +38,13 @@ from polybot.transport import Feed, HttpClient
 __all__ = ["login_of", "run"]
 
 EXIT_OK, EXIT_FAILED, EXIT_INVARIANT, EXIT_INTERRUPTED = 0, 1, 70, 130
-# The packer's thread holds the interpreter at most this long at a time: receive times are taken on the loop.
-SWITCH_INTERVAL_S = 0.0001
 Login = Callable[[], Mapping[str, str]]
 
 
 async def run(config: Config) -> int:
     """Record as configured until done or told to stop; returns the exit code."""
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    # So long may the packer's thread hold the interpreter at a time: receive times are taken on the loop.
+    sys.setswitchinterval(config.loop.switch_interval_us * 1e-6)
     http = LaneClient(config.gateway)
     config = _listing_all(config)
     clock: Clock = wall_clock()

@@ -12,7 +12,7 @@ from polybot._fast.event import EVENT_DTYPE, EventBuffer, EventKind, FeedState
 from polybot.clock import Clock
 from polybot.tape.records import AUX_BEFORE, EntryKind, TapeFeed
 from polybot.tape.writer import Numbering, TapeWriter
-from polybot.transport import BeforeWrite, Feed, HttpClient, HttpResponse, SendText
+from polybot.transport import BeforeWrite, Feed, HttpClient, HttpResponse, Route, SendText
 
 __all__ = ["FeedTap", "TapedFeed", "TapedHttp"]
 
@@ -215,6 +215,10 @@ class TapedHttp:
             front = f"GET {url}\n{answer.status}\n".encode()
             self._kept[url] = self._clock.now_ns(), front + answer.body
         return answer
+
+    def route(self, method: str, url: str, headers: Mapping[str, str]) -> Route:
+        """As the inner client; nothing of it is kept."""
+        return self._http.route(method, url, headers)
 
     async def warm(self, url: str, timeout_s: float) -> int:
         """As the inner client."""

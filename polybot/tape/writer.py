@@ -5,6 +5,8 @@ becomes active; with no spare (the disk is slow or full) entries are dropped and
 goes again is a GAP that says so.  Nothing here makes the loop wait.  On the thread:
     spares made; full tail --pack--> block appended to frames.zst --sync--> tail removed
 After a crash every entry is in a block, in a tail or in both; the block counts when it is sound.
+What is simply copied into the active tail never comes up here: `counts` does it in C, and follows the active tail as
+long as nothing is lost (`_follow`); whatever it does not take goes the long way, `_add_to_next`.
 `add`, `gap`, `save`, `close`, `abandon` belong to the loop, `tend` to the thread; what they share are deques and
 swapped references.  Called by recorder and importers (loop), packer (thread).
 """
@@ -21,10 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polybot._fast.tail import Numbering, TapeCounts
 from polybot.config_record import RecordConfig
 from polybot.tape.blocks import build_block_of_tail
 from polybot.tape.manifest import MANIFEST_NAME, write_manifest
-from polybot.tape.records import HEAD_BYTES, TAIL_HEADER_BYTES, EntryKind, TapeFeed
+from polybot.tape.records import FEED_NAMES, HEAD_BYTES, TAIL_HEADER_BYTES, EntryKind, TapeFeed
 from polybot.tape.tail import Tail
 
 __all__ = ["FRAMES_NAME", "Numbering", "TapeSettings", "TapeWriter", "tape_settings"]
@@ -56,20 +59,6 @@ def tape_settings(record: RecordConfig) -> TapeSettings:
     )
 
 
-class Numbering:
-    """Sequence numbers of one recording."""
-
-    __slots__ = ("last",)
-
-    def __init__(self) -> None:
-        self.last = 0
-
-    def take(self) -> int:
-        """The next number, from 1."""
-        self.last += 1
-        return self.last
-
-
 class TapeWriter:
     """A folder being written."""
 
@@ -85,13 +74,9 @@ class TapeWriter:
         """Make the folder, its manifest and its first tails (touches the disk); raises OSError, also if it is there."""
         folder.mkdir(parents=True)
         self.folder = folder
-        self.entries = 0
-        self.raw_bytes = 0  # of payloads
+        self.counts = TapeCounts(numbers)  # of what went in; whoever writes from C goes through it
         self.packed_bytes = 0
         self.dropped = 0
-        self.by_feed = [0] * (max(TapeFeed) + 1)
-        self.frames_by_feed = [0] * (max(TapeFeed) + 1)
-        self.first_ns = self.last_ns = 0
         self.gaps: list[dict[str, Any]] = []
         self.error = ""  # why the disk does not take any more
         self.done = threading.Event()
@@ -118,6 +103,37 @@ class TapeWriter:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self._synced_end = 0
+        self._follow()
+
+    @property
+    def entries(self) -> int:
+        """How many went in."""
+        return self.counts.entries
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of their payloads."""
+        return self.counts.raw_bytes
+
+    @property
+    def first_ns(self) -> int:
+        """When the first of them was received, 0: there is none."""
+        return self.counts.first_ns
+
+    @property
+    def last_ns(self) -> int:
+        """When the last of them was received."""
+        return self.counts.last_ns
+
+    @property
+    def by_feed(self) -> list[int]:
+        """Entries by TapeFeed."""
+        return self.counts.by_feed()
+
+    @property
+    def frames_by_feed(self) -> list[int]:
+        """Websocket messages by TapeFeed."""
+        return self.counts.frames_by_feed()
 
     def _begin(self) -> Tail:
         """The files of a tape that holds nothing yet."""
@@ -130,26 +146,19 @@ class TapeWriter:
 
     def add(self, seq: int, recv_ns: int, *, feed: int, kind: int, payload: bytes, aux: int = 0) -> bool:
         """Add one entry; False when it was dropped (no room; or larger than a tail)."""
-        tail = self._active
-        if (
-            tail is None
-            or self._lost
-            or not tail.add(seq, recv_ns, feed=feed, kind=kind, aux=aux, payload=payload)
-        ) and not self._add_to_next(seq, recv_ns, feed=feed, kind=kind, aux=aux, payload=payload):
+        if self.counts.add(seq, recv_ns, feed=feed, kind=kind, aux=aux, payload=payload):
+            return True
+        is_in = self._add_to_next(seq, recv_ns, feed=feed, kind=kind, aux=aux, payload=payload)
+        if is_in:
+            self.counts.count(recv_ns, feed=feed, kind=kind, n_bytes=len(payload))
+        else:
             if not self._lost:
                 self._lost_from_ns, self._lost_why = recv_ns, ""
             self._lost_why = self.error or self._lost_why
             self._lost += 1
             self.dropped += 1
-            return False
-        self.entries += 1
-        self.raw_bytes += len(payload)
-        self.by_feed[feed] += 1
-        self.frames_by_feed[feed] += kind == 1
-        self.last_ns = recv_ns
-        if not self.first_ns:
-            self.first_ns = recv_ns
-        return True
+        self._follow()
+        return is_in
 
     def own(self, recv_ns: int, kind: int, payload: bytes, *, feed: int = OWN, aux: int = 0) -> bool:
         """Add an entry of the recorder's own, with a number of its own."""
@@ -180,6 +189,7 @@ class TapeWriter:
             self._full.append(self._active)
             self._active = None
         self._closing = True
+        self._follow()
         self._wake()
 
     def abandon(self) -> None:
@@ -188,7 +198,13 @@ class TapeWriter:
         if self._active is not None:
             self._full.append(self._active)
             self._active = None
+        self._follow()
         self._let_go()
+
+    def _follow(self) -> None:
+        """Entries go directly into the active tail, unless something was lost and must be said first."""
+        tail = self._active
+        self.counts.follow(None if tail is None or self._lost else tail.space)
 
     def _add_to_next(self, seq: int, recv_ns: int, *, feed: int, kind: int, aux: int, payload: bytes) -> bool:
         """Go on in the spare tail, first saying what was dropped; False when there is none or it does not fit."""
@@ -209,7 +225,7 @@ class TapeWriter:
                 self._full.append(tail)
                 self._active = None
                 return False
-            self.entries += 1
+            self.counts.count_gap()
             self._note_gap(told)
             self._lost = 0
         return tail.add(seq, recv_ns, feed=feed, kind=kind, aux=aux, payload=payload)
@@ -229,7 +245,8 @@ class TapeWriter:
             self.gaps.append(told)
 
     def _snapshot(self) -> dict[str, Any]:
-        counts = {feed.name.lower(): self.by_feed[feed] for feed in TapeFeed if self.by_feed[feed]}
+        by_feed = self.by_feed
+        counts = {name: by_feed[feed] for feed, name in FEED_NAMES.items() if by_feed[feed]}
         facts = {
             "entries": self.entries,
             "raw_bytes": self.raw_bytes,
@@ -270,7 +287,7 @@ class TapeWriter:
             return
         end = tail.end
         try:
-            tail.sync()
+            tail.sync(self._synced_end)
         except OSError as error:
             self.error = _text(error)
             return

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from polybot._fast.event import CommandBuffer, Special
 from polybot._fast.ring import CommandRing
+from polybot._fast.samples import SampleRing
 from polybot.market.spec import MarketSpec
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
 KEPT_NOTES_MAX = 1 << 17
 LOOSE_NOTES_MAX = 1 << 14
 NO_MARKET = int(Special.NO_MARKET)
+SOURCES = ("", "binance", "pm")  # by _fast.samples.SOURCE_*
 
 
 class MarketOpened(NamedTuple):
@@ -186,9 +188,15 @@ class TelemetryInbox:
 
     def __init__(self, ring: CommandRing | None = None) -> None:
         self.ring = ring if ring is not None else CommandRing()
-        self.dropped = 0
+        self.samples = SampleRing()  # from C; `sample` is for those who tell one from Python
+        self._dropped = 0
         self.lost = 0
         self._notes: deque[Note] = deque()
+
+    @property
+    def dropped(self) -> int:
+        """Samples and once-a-second facts that found no room."""
+        return self._dropped + self.samples.dropped
 
     def commands(self, buffer: CommandBuffer, eval_ns: int = 0) -> None:
         """Records of one engine call; eval_ns is how long that call took (0: not measured)."""
@@ -293,9 +301,11 @@ class TelemetryInbox:
         self._offer(FeedAges(dict(ages_s)))
 
     def take(self) -> list[Note]:
-        """All notes queued so far, oldest first (consumer only)."""
+        """All samples and then all notes queued so far, each oldest first (consumer only)."""
         notes = self._notes
-        return [notes.popleft() for _ in range(len(notes))]
+        found: list[Note] = [EventSample(SOURCES[taken[0]], *taken[1:]) for taken in self.samples.take()]
+        found += [notes.popleft() for _ in range(len(notes))]
+        return found
 
     def _keep(self, note: Note) -> None:
         if len(self._notes) >= KEPT_NOTES_MAX:
@@ -305,6 +315,6 @@ class TelemetryInbox:
 
     def _offer(self, note: Note) -> None:
         if len(self._notes) >= LOOSE_NOTES_MAX:
-            self.dropped += 1
+            self._dropped += 1
             return
         self._notes.append(note)

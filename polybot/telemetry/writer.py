@@ -29,7 +29,7 @@ from polybot.telemetry.csv_sinks import (
     CsvSink,
     fill_cells,
     order_cells,
-    signal_cells,
+    signal_line,
 )
 from polybot.telemetry.figures import Figures
 from polybot.telemetry.inbox import TelemetryInbox
@@ -258,7 +258,7 @@ class TelemetryWriter:
             return
         strategy = self._strategy(record.strategy)
         status = denial_text(record.reason, self._denials)
-        log.signals.add(signal_cells(record, strategy, self._denials, eval_ns))
+        log.signals.add_line(signal_line(record, strategy, self._denials, eval_ns))
         dispatched = record.reason == DISPATCHED
         log.totals_of(strategy).on_signal(status, dispatched=dispatched)
         if dispatched:

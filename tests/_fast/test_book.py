@@ -4,9 +4,11 @@ import random
 from fractions import Fraction
 
 import pytest
+from scenario import make_spec
 
 from polybot._fast import event as ev
 from polybot._fast.book import Book
+from polybot._fast.execution import SimExecution
 
 UP, DOWN, BUY, SELL = 0, 1, 0, 1
 SHARE = 1_000_000
@@ -201,6 +203,53 @@ def test_snapshot_of_either_token_replaces_the_whole_book() -> None:
     down = {"kind": ev.EV_BOOK_LEVEL, "outcome": DOWN, "side": BUY, "i": 4000, "j": 8}
     book.apply_events(events({"kind": ev.EV_BOOK_SNAPSHOT, "outcome": DOWN}, down))
     assert (book.best_bid(UP), book.best_ask(UP), book.tick_size) == (-1, 6000, 100)
+
+
+def random_snapshot(rng: random.Random, market: int) -> list[dict[str, int]]:
+    """A snapshot with levels told twice, taken back, off the grid, out of range, of either token and in any order."""
+    grid = rng.choice((0, 1, 7, 10, 100))
+    rows = [{"kind": ev.EV_BOOK_SNAPSHOT, "market": market, "i": grid}]
+    for _ in range(rng.randrange(0, 60)):
+        outcome, side = rng.randrange(2), rng.randrange(2)
+        for _ in range(rng.randrange(1, 8)):
+            ticks = rng.choice(
+                (rng.randrange(0, 10_001), rng.randrange(40, 60) * 100, rng.choice((-1, 10_001)))
+            )
+            size = rng.choice((0, -5, 3, 8, 8, 1 << 40))
+            row = {"kind": ev.EV_BOOK_LEVEL, "market": market, "outcome": outcome, "side": side}
+            rows.append({**row, "i": ticks, "j": size, "flags": rng.choice((0, ev.F_GAP))})
+    if rng.random() < 0.8:
+        rows[-1]["flags"] = int(ev.F_END)
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_snapshot_taken_at_once_is_the_same_as_level_by_level(seed: int) -> None:
+    rng, seen = random.Random(seed), 0
+    venue = SimExecution(cash_usd=0, confirm_ns=0)
+    slow = [Book(100), Book(100)]
+    for market in range(2):
+        venue.add_market(market, make_spec())
+    for k in range(150):
+        told = [
+            {**row, "recv_ns": 1_000 + k} for _ in range(2) for row in random_snapshot(rng, rng.randrange(2))
+        ]
+        venue.process(events(*told), ev.EventBuffer())
+        for market, plain in enumerate(slow):
+            plain.apply_events(events(*(row for row in told if row["market"] == market)))
+            found = venue.market(market).book
+            assert found.equals(plain)
+            assert found.content_hash() == plain.content_hash()
+            assert (found.level_count, found.off_tick, found.tick_size) == (
+                plain.level_count,
+                plain.off_tick,
+                plain.tick_size,
+            )
+            for outcome, side in ((UP, BUY), (UP, SELL), (DOWN, BUY), (DOWN, SELL)):
+                assert found.levels(outcome, side) == plain.levels(outcome, side)
+            seen += plain.level_count
+    assert seen > 5_000
+    assert slow[0].off_tick > 100
 
 
 def test_deltas_are_absolute_and_need_a_snapshot() -> None:

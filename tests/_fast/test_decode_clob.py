@@ -410,6 +410,35 @@ def random_object(rng: random.Random) -> Obj:
     return base
 
 
+def usual_quote(rng: random.Random, *, is_early: bool) -> bytes:
+    """A quote as the venue spells it today, now and then with a value that is not usual."""
+    up, down, condition = MARKETS[rng.choice((3, 9))]
+    stamp = f'"timestamp":"{rng.choice(("1790616612345", "1790616612345", "1790616612", "0", "", "x1"))}"'
+    market, token = rng.choice((condition,) * 9 + ("", condition.upper())), rng.choice((up, down) * 9 + ("1",))
+    ids = f'"market":"{market}","asset_id":"{token}"'
+    prices = f'"best_bid":"{random_price(rng)}","best_ask":"{random_price(rng)}","spread":"{random_price(rng)}"'
+    fields = (ids, stamp, prices) if is_early else (ids, prices, stamp)
+    return f'{{"event_type":"best_bid_ask",{",".join(fields)}}}'.encode()
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_usual_spelling_of_a_quote_means_what_any_other_spelling_means(*, is_early: bool) -> None:
+    rng = random.Random(int(is_early))
+    usual, other = make_decoder(), make_decoder()
+    appended = 0
+    for _ in range(3_000):
+        frame = usual_quote(rng, is_early=is_early)
+        found = decode(frame, usual)
+        assert found == decode(frame.replace(b":", b": ", 1), other), frame
+        appended += len(found[1])
+    assert usual.counters() == other.counters()
+    assert 2_000 < appended < 3_000
+
+
+def test_usual_quote_cut_off_anywhere_leaves_nothing() -> None:
+    assert [cut for cut in range(1, len(QUOTE)) if decode(QUOTE[:cut]) != (DEC_MALFORMED, [])] == []
+
+
 OUTCOMES = {0: ref.OK, 1: ref.IGNORED, 2: ref.BAD, 3: ref.BAD, 5: ref.UNKNOWN_TOKEN}
 
 

@@ -40,6 +40,15 @@ def test_fee_at_the_largest_input_does_not_overflow(exponent: int) -> None:
     assert taker_fee_micro_usd(*args) == math_reference.fee_micro_usd(*args)
 
 
+@pytest.mark.parametrize("rate", [1, 70_000, 1_000_000])
+@pytest.mark.parametrize("ticks", [1, 4_999, 5_000])
+def test_fee_is_exact_on_both_sides_of_what_64_bits_hold(rate: int, ticks: int) -> None:
+    edge = (2**63 - 1) // (2 * ticks * (10_000 - ticks) * rate)
+    for ushares in {min(10**15, edge + step) for step in range(-2, 4)}:
+        expected = math_reference.fee_micro_usd(ushares, ticks, rate, 1)
+        assert taker_fee_micro_usd(ushares, ticks, rate, 1) == expected, ushares
+
+
 def test_fee_exactly_between_two_steps_goes_up() -> None:
     # 0.5 x 0.5 x 0.1 x 0.0006 shares = 0.000015 USD
     assert taker_fee_micro_usd(600, 5000, 100_000, 1) == 20
@@ -64,6 +73,12 @@ def test_fee_is_symmetric_in_the_price_and_zero_at_the_ends() -> None:
 def test_fee_of_bad_input_raises(args: tuple[int, int, int, int]) -> None:
     with pytest.raises(ValueError, match="no fee"):
         taker_fee_micro_usd(*args)
+
+
+def test_notional_is_exact_on_both_sides_of_what_64_bits_hold() -> None:
+    for ushares in (9 * 10**14 - 1, 9 * 10**14, 9 * 10**14 + 1, 10**15):
+        for ticks in (1, 3_333, 9_999, 10_000):
+            assert notional_micro_usd(ushares, ticks) == math_reference.notional_micro_usd(ushares, ticks)
 
 
 def test_notional_matches_exact_fractions() -> None:
@@ -118,6 +133,9 @@ def test_both_sides_of_a_pair_pay_exactly_its_collateral_whatever_the_rounding()
         up, down = leg_micro_usd(0, ushares, ticks), leg_micro_usd(1, ushares, 10_000 - ticks)
         assert up == math_reference.notional_micro_usd(ushares, ticks)
         assert up + down == ushares
-    assert (leg_micro_usd(0, 5_000, 3_001), leg_micro_usd(1, 5_000, 6_999)) == (1_501, 3_499)  # 1500.5 and 3499.5
+    assert (leg_micro_usd(0, 5_000, 3_001), leg_micro_usd(1, 5_000, 6_999)) == (
+        1_501,
+        3_499,
+    )  # 1500.5 and 3499.5
     with pytest.raises(ValueError, match="no amount"):
         leg_micro_usd(2, 1, 1)

@@ -196,6 +196,16 @@ def test_fixed_point_is_exact_or_refused(decimals: int) -> None:
     assert min(read, refused) > 1000
 
 
+def test_digits_read_eight_at_a_time_end_at_the_first_other_byte() -> None:
+    digits = b"973186420512345678"
+    for length in range(1, len(digits) + 1):
+        assert read_fixed(digits[:length], 0) == int(digits[:length])
+        for place in range(length):
+            for other in b"/:;@`\x7f\xb0\xff":
+                spoilt = digits[:place] + bytes((other,)) + digits[place + 1 : length]
+                assert read_fixed(b'"' + spoilt + b'"', 0) is None, spoilt
+
+
 def test_stamps_are_told_apart_by_magnitude() -> None:
     for text, ns in (
         ("0", 0),

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from scenario import NS, Scenario, make_spec
@@ -65,6 +66,51 @@ def test_inside_the_window_the_mean_is_that_of_the_observed_prints_and_the_spot_
     assert u == max(0.0, expected.u)
     assert market.fair_up == pytest.approx(expected.p_up, rel=1e-9)
     assert market.z == pytest.approx(expected.z, rel=1e-9)
+
+
+def late_prints(rng):
+    """(when, second, value) as prints come: some late, some twice with another value, some never."""
+    found = []
+    for second in range(201, 285):
+        if rng.random() < 0.9:
+            found.append((second + 0.3, second, 100_000.0 + rng.gauss(0.0, 5.0)))
+        if rng.random() < 0.3:
+            found.append(
+                (second + 0.6, max(201, second - rng.randrange(20)), 100_000.0 + rng.gauss(0.0, 5.0))
+            )
+    return found
+
+
+@pytest.mark.parametrize("windows", [1, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_mean_added_up_at_every_trade_is_that_of_one_look_at_the_end(seed, windows):
+    """Bit for bit: what is kept of the sum from one look to the next must not show."""
+    specs = [make_spec(), replace(make_spec(), end_ns=make_spec().end_ns - 10 * NS)]
+    prices = []
+    for looks in (True, False):
+        rng, scenario = random.Random(seed), Scenario([], spec=specs[0])
+        for market in range(1, windows):
+            scenario.engine.open_market(market, specs[market], order_seq_base=2_000)
+            scenario.events.add(EventKind.EV_STRIKE, recv_ns=scenario.at(0), market=market, x=100_000.0)
+        scenario.warm(until=200.0)
+        scenario.strike(100_000.0)
+        for market in range(windows):  # a crossed book is not priced
+            scenario.book(201.0, [(4_900, 10)], [(5_000 if looks else 4_000, 10)], market=market)
+        for at, second, value in late_prints(rng):
+            scenario.events.add(
+                EventKind.EV_ORACLE_SPOT,
+                recv_ns=scenario.at(at),
+                venue_ns=scenario.at(second),
+                x=value,
+                flags=EventFlag.F_END,
+            )
+            scenario.trade(at + 0.1, 100_000.0 + rng.gauss(0.0, 5.0))
+        scenario.book(at + 0.2, [(4_900, 10)], [(5_000, 10)])
+        scenario.go()
+        assert scenario.market.priced
+        prices.append((scenario.market.fair_up.hex(), scenario.market.z.hex(), scenario.market.missing_s))
+    assert prices[0] == prices[1]
+    assert prices[0][2] > 0
 
 
 def test_ticks_out_of_order_fill_their_own_second():

@@ -53,6 +53,60 @@ def test_its_gates_show_what_blocked_it():
     assert scenario.market.gate_rows(0)[1][3] == -1
 
 
+class Fickle(Strategy):
+    """Passes so many gates as it is told to, and blocks at the next."""
+
+    def __init__(self) -> None:
+        super().__init__("fickle", gate_names=("a", "b", "c", "d"), triggers=Trigger.ON_SPOT_TRADE)
+        self.passing = 0
+
+    def evaluate(self, market, spot, signal) -> int:
+        for number in range(self.passing):
+            self.check_flag(number, True)
+        if self.passing < 0:
+            raise ValueError("no gate at all")
+        self.check_flag(self.passing, False)
+        return 0
+
+
+def test_of_gates_only_those_of_the_last_evaluation_count_as_reached():
+    strategy = Fickle()
+    scenario = Scenario([strategy])
+    scenario.warm()
+    for number, passing in enumerate((3, 1, 0, 2, 3, 0, -1)):
+        strategy.passing = passing
+        scenario.trade(20.5 + number, 100_000.0)
+        scenario.go()
+        results = [row[3] for row in scenario.market.gate_rows(0)[:4]]
+        assert results == [1] * passing + [0] * (passing >= 0) + [-1] * (3 - max(passing, -1))
+    assert not strategy.enabled
+
+
+def test_an_edge_follows_the_ask_and_the_price_from_look_to_look():
+    strategy = Plain(min_edge=0.9)
+    scenario = Scenario([strategy])
+    scenario.warm()
+    seen = set()
+    for number, (ask, price) in enumerate(
+        ((5_000, 0.0), (4_800, 0.0), (5_000, 0.0), (5_000, 30.0), (4_800, 30.0))
+    ):
+        scenario.book(20.5 + number, [(1_000, 10)], [(ask, 10)])
+        scenario.go()
+        before = strategy.edge_at_ask(scenario.market, UP)
+        assert before == pytest.approx(scenario.market.fair(UP) - ask * 1e-4 - ref.fee(ask * 1e-4), abs=1e-12)
+        scenario.trade(20.6 + number, 100_000.0 + price)
+        scenario.go()
+        for outcome, cost in ((UP, ask), (DOWN, 9_000)):
+            want = scenario.market.fair(outcome) - cost * 1e-4 - ref.fee(cost * 1e-4)
+            assert strategy.edge_at_ask(scenario.market, outcome) == pytest.approx(want, abs=1e-12)
+            seen.add(round(want, 9))
+    assert len(seen) >= 6
+    scenario.book(299.0, [(1_000, 10)], [(4_700, 10)])  # too late to be priced anew
+    scenario.go()
+    want = scenario.market.fair(UP) - 0.47 - ref.fee(0.47)
+    assert strategy.edge_at_ask(scenario.market, UP) == pytest.approx(want, abs=1e-12)
+
+
 def market_with(asks, *, bids=((1_000, 10),), price=100_000.0, **spec):
     scenario = Scenario([Plain()], spec=make_spec(**spec))
     scenario.warm()

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from between import stand_between
 from runs import QUIET, configure, run
 
 from polybot._fast import event as ev
 from polybot._fast.event import CommandBuffer, EventBuffer
+from polybot._fast.sink import EventSink
 from polybot.assembly import build_engine
 from polybot.backtest.desk import Desk, DeskSettings
 from polybot.config import Config, ModeConfig
@@ -39,9 +41,9 @@ class Session:
     commands: list[bytes] = field(default_factory=list)
 
     def attach(self, trader: Any, venue: Any) -> None:
-        feed, register, note = trader._runner.feed, trader.gateway.register_market, trader.inbox.commands
+        register, note = trader.gateway.register_market, trader.inbox.commands
 
-        def on_feed(events: EventBuffer) -> None:
+        def on_feed(events: EventBuffer, feed: EventSink) -> None:
             self.events.append(events.to_numpy().copy())
             feed(events)
 
@@ -53,7 +55,8 @@ class Session:
             self.commands.append(commands.to_bytes())
             note(commands, *more)
 
-        trader._runner.feed, trader.gateway.register_market = on_feed, on_register
+        stand_between(trader, on_feed)
+        trader.gateway.register_market = on_register
         trader.inbox.commands = on_commands
 
     def given(self) -> np.ndarray:

@@ -19,16 +19,21 @@ SERVICE = "needs root and a running systemd; test_deploy reads the units, test_l
 DOCKER = "needs a container engine; test_deploy starts the program from the files the Dockerfile copies"
 OTHER_MACHINE = "needs a second machine"
 PHRASE = "part of a sentence, no command line"
+OWN_CORE = "takes a core from whatever else is tested; tests/test_loop_process.py runs a window so"
 
 NOT_HERE: Mapping[str, str] = {
+    ".venv/bin/python -m polybot loop.cores=[1] loop.busy_spin=true": OWN_CORE,
+    ".venv/bin/python -m polybot doctor loop.cores=[1] loop.busy_spin=true": OWN_CORE,
     "make test": SUITE,
     "make bench": SUITE,
     "POLYBOT_BENCH_SHORT=1 make bench": SUITE,
     ".venv/bin/python -m pytest tests/test_conf.py -q": SUITE,
     "POLYBOT_HARD=5 .venv/bin/python -m pytest tests/test_kill_campaign.py tests/test_stop_campaign.py -q": SUITE,
     "POLYBOT_HARD=8 pytest tests/paper/test_paper_runs.py -k beside": SUITE,
+    "make bench-readme": SUITE,
     "make clean": "removes .venv and what was compiled",
     "make lock": INDEX,
+    "make peers": INDEX,
     "make PYTHON=/path/to/python": INDEX,
     "pip install -e": PHRASE,
     "POLYBOT_EXT=book,pricing .venv/bin/python setup.py build_ext --inplace": COMPILES,

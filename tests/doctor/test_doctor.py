@@ -53,7 +53,7 @@ def test_a_healthy_place_is_ready_and_every_check_was_made(surgery: Surgery, tmp
     assert (found.code, found.ready, found.of_level("FAIL")) == (0, True, set())
     assert found.took_s < 10.0
     assert set(found.rows) == EVERYTHING
-    assert found.of_level("n/a") == {"confirmation", "telegram", "dashboard"}
+    assert found.of_level("n/a") == {"confirmation", "cores", "telegram", "dashboard"}
     assert found.rows["market"]["seen"].startswith("btc-updown-15m-")
     assert "rule twap of 60 s, tick 0.01, minimum 5 shares, taker fee rate 0.07" in found.rows["market"]["seen"]
     assert "$1,000.00 of collateral" in found.rows["balance"]["seen"]
@@ -215,6 +215,7 @@ BROKEN = {
     "second instance": (_locked, {}, "instance", f"already traded by process {os.getpid()}", "python -m polybot kill"),
     "second instance's socket": (_listening, {}, "instance", "a daemon of this account answers", "polybot kill"),
     "dashboard's port": (_taken, DASHBOARD, "dashboard", "is free", "dashboard.port=0"),
+    "a core that is not there": (None, {"loop.cores": [1_023]}, "cores", "loop.cores=[1023]", "loop.cores=["),
     "telegram without a token": (None, TELEGRAM, "telegram", "no Telegram token", "docs/TELEGRAM.md"),
     "no strategy": (None, OFF, "settings", "no strategy is on", "enabled=true"),
 }  # fmt: skip

@@ -21,7 +21,7 @@ from polybot.feeds.connection import Connection
 from polybot.transport import HttpResponse
 from polybot.volatility import build_vol
 from tests.feeds.collect import NS, T0_NS, Collector, Sent
-from tests.feeds.peer import WAIT_S, clock, listen, peer_of, running
+from tests.feeds.peer import WAIT_S, Peer, clock, listen, peer_of, running
 
 URLS = ("wss://data-stream.binance.vision", "wss://stream.binance.com:9443/")
 SETTINGS = FeedsConfig(spot_silence_s=5.0, warm_trades=1_000)
@@ -372,3 +372,57 @@ def test_rollover_at_a_shutdown_notice_loses_and_repeats_no_trade() -> None:
             assert sink.states() == ["CONNECTED", "DISCONNECTED"]
 
     asyncio.run(scenario())
+
+
+class Before:
+    """What a tape recorder is to a feed: it stands before it, and shows no inlet."""
+
+    def __init__(self, feed: SpotFeed) -> None:
+        self.name, self.feed = feed.name, feed
+        self.wants_reconnect: str | None = None
+        self.url, self.on_open, self.on_timer, self.on_close = feed.url, feed.on_open, feed.on_timer, feed.on_close
+        self.payloads: list[bytes] = []
+
+    def on_payload(self, payload: bytes, recv_ns: int) -> None:
+        self.payloads.append(payload)
+        self.feed.on_payload(payload, recv_ns)
+
+
+def test_both_roads_from_a_socket_bring_the_same_events_and_counts() -> None:
+    """The C road, and the Python road of a feed that something stands before: odd frames and fragments included."""
+    slow = trade(7).replace(b'"p":"78803.71000000"', b'"p":"78803.71\\u0030"')
+    frames = [trade(1), quote(1), trade(2), trade(2), slow, b"{", b'{"result":null}', SHUTDOWN, quote(1), trade(9)]
+
+    async def handler(peer: Peer, socket: web.WebSocketResponse) -> None:
+        for frame in frames:
+            await socket.send_bytes(frame)
+        transport = socket._req.transport if socket._req is not None else None
+        assert isinstance(transport, asyncio.Transport)
+        last = trade(10)
+        transport.write(bytes((0x01, 100)) + last[:100] + bytes((0x80, len(last) - 100)) + last[100:])
+        await listen(peer, socket)
+
+    async def life(*, is_before: bool) -> tuple[list[Any], dict[str, int], str | None, int]:
+        sink, patient = Collector(), FeedsConfig(spot_silence_s=6_000.0, connect_timeout_s=60.0)
+        async with peer_of(handler, path="/stream") as peer:
+            feed = SpotFeed((peer.base,), "BTCUSDT", patient, sink=sink)
+            before = Before(feed)
+            driven: Any = before if is_before else feed
+            connection = Connection(driven, clock(speed=1.0), patient, rng=Random(1))
+            async with running(connection), asyncio.timeout(WAIT_S):
+                while feed.counters()["trades"] < 5:
+                    await asyncio.sleep(0.001)
+                last_ns = connection.last_payload_ns
+        rows = [row.copy() for row in sink.rows]
+        assert last_ns == rows[-2]["recv_ns"]  # the very last one is the disconnect
+        for row in rows:
+            row["recv_ns"] = 0
+        assert len(before.payloads) == (len(frames) + 1 if is_before else 0)
+        return rows, feed.counters(), feed.wants_rollover, connection.callback_errors
+
+    through_c, through_python = (asyncio.run(life(is_before=before)) for before in (False, True))
+    assert through_c == through_python
+    rows, counters, wish, errors = through_c
+    assert [int(row["seq"]) for row in rows if row["kind"] == EventKind.EV_SPOT_TRADE] == [1, 2, 7, 9, 10]
+    assert (counters["slow_used"], counters["duplicates"], counters["shutdowns"]) == (1, 1, 1)
+    assert (wish, errors) == ("server_shutdown", 0)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from scenario import make_spec
 
-from polybot._fast.event import EventKind, FeedId
+from polybot._fast.event import EventBuffer, EventKind, FeedId
 from polybot.config import FeedsConfig
 from polybot.feeds.polymarket import MarketFeed
 from polybot.market.spec import MarketSpec
@@ -300,14 +300,18 @@ def test_request_while_disconnected_waits_for_the_next_connection() -> None:
 
 
 def test_request_from_inside_the_sink_is_safe() -> None:
-    feed, sink, sent = with_books(SPEC)
-    plain = sink.__call__
+    sink, sent = Collector(), Sent()
 
-    def sink_that_asks(events: Any) -> None:
-        plain(events)
-        feed.request_resync(0)
+    def sink_that_asks(events: EventBuffer) -> None:
+        sink(events)
+        if events.kind_at(0) == EventKind.EV_BOOK_DELTA:
+            feed.request_resync(0)
 
-    feed._sink = sink_that_asks
+    feed = MarketFeed("wss://venue/ws/market", SETTINGS, sink=sink_that_asks)
+    feed.add_market(0, SPEC)
+    feed.on_open(sent, T0_NS)
+    feed.on_payload(book(SPEC), T0_NS)
+    sent.take()
     feed.on_payload(change(), T0_NS + 3 * NS)
     assert objects(sent) == again(SPEC)
     assert len(sink.of(EventKind.EV_BOOK_DELTA)) == 1

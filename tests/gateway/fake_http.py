@@ -22,6 +22,7 @@ from polybot.config import GatewayConfig, VenueConfig
 from polybot.errors import VenueUnavailable
 from polybot.gateway.clob import ClobGateway
 from polybot.gateway.signer import Signer
+from polybot.sim.memory import MemoryRoute
 from polybot.sim.virtual_loop import VirtualLoop
 from polybot.transport import HttpResponse
 
@@ -63,10 +64,23 @@ def answer(status: int, body: object, **headers: str) -> HttpResponse:
     return HttpResponse(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
 
 
+class LaneRoute(MemoryRoute):
+    """Requests leave at once while the client's `is_free` is on; else all its connections are taken or not open yet."""
+
+    def __init__(self, http: Any, method: str, url: str, headers: Mapping[str, str]) -> None:
+        super().__init__(http, method, url, headers)
+        self._client = http
+
+    def begin(self, lines: bytes, body: bytes, **more: Any) -> Any:
+        """transport.Route."""
+        return super().begin(lines, body, **more) if self._client.is_free else None
+
+
 class FakeClob:
     """HttpClient whose venue lives in memory; `script` replaces the next answers of a route."""
 
     def __init__(self) -> None:
+        self.is_free = True  # a warm connection for orders
         self.requests: list[Request] = []
         self.unsigned: list[Request] = []
         self.orders: dict[str, dict[str, Any]] = {}  # GET /data/order, /data/orders
@@ -121,6 +135,10 @@ class FakeClob:
         except TimeoutError:
             raise VenueUnavailable(f"{request}: timeout") from None
         return reply
+
+    def route(self, method: str, url: str, headers: Mapping[str, str]) -> LaneRoute:
+        """transport.HttpClient."""
+        return LaneRoute(self, method, url, headers)
 
     async def warm(self, url: str, timeout_s: float) -> int:
         """There are no connections."""

@@ -23,7 +23,7 @@ from polybot.gateway.signer import Signer
 from polybot.sim.faults import ScriptedFaults, Withheld
 from polybot.sim.virtual_loop import VirtualLoop
 from polybot.transport import HttpResponse
-from tests.gateway.fake_http import NS, command
+from tests.gateway.fake_http import NS, LaneRoute, command
 from tests.sim.desk import KEY, START_NS, Desk, Wallet
 
 __all__ = ["INDEX", "Floor", "NetworkDown", "run_floor"]
@@ -78,6 +78,7 @@ class FloorHttp:
         self._desk = desk
         self._clock = clock
         self._network = network
+        self.has_warm = True
         self.log: list[tuple[int, str, str]] = []  # (venue time, method, path) of what reached the venue
 
     async def request(
@@ -110,6 +111,15 @@ class FloorHttp:
         except ConnectionResetError:
             raise VenueUnavailable(f"{method} {parts.path}: reset") from None
         return answer
+
+    def route(self, method: str, url: str, headers: Mapping[str, str]) -> LaneRoute:
+        """transport.HttpClient."""
+        return LaneRoute(self, method, url, headers)
+
+    @property
+    def is_free(self) -> bool:
+        """A warm connection for orders; nobody has one while connections are refused."""
+        return self.has_warm and not self._network.is_refusing
 
     async def warm(self, url: str, timeout_s: float) -> int:
         """There are no connections."""

@@ -21,6 +21,7 @@ from polybot.feeds.user import UserFeed
 from polybot.gateway.clob import ClobGateway
 from polybot.gateway.signer import Signer
 from polybot.market.spec import MarketSpec
+from polybot.sim.memory import MemoryRoute
 from polybot.sim.virtual_loop import VirtualLoop
 from polybot.transport import HttpResponse
 from tests.gateway.fake_http import NS, command
@@ -81,6 +82,10 @@ class DeskHttp:
         if self._faults.hit(0.03):
             return HttpResponse(200, {}, answer.body[: len(answer.body) // 2])
         return HttpResponse(502, {}, b"") if self._faults.hit(0.03) else answer
+
+    def route(self, method: str, url: str, headers: Mapping[str, str]) -> MemoryRoute:
+        """transport.HttpClient."""
+        return MemoryRoute(self, method, url, headers)
 
     async def warm(self, url: str, timeout_s: float) -> int:
         """There are no connections."""

@@ -264,6 +264,7 @@ def test_a_user_channel_that_is_gone_closes_entries_at_once_and_a_comparison_ope
 
 def test_what_was_decided_before_the_process_stood_still_is_not_written_after_it() -> None:
     async def scenario(floor: Floor, wallet: Any) -> None:
+        floor.http.has_warm = False
         floor.place(1)  # its task has not run yet
         floor.clock.jump(15.0)
         await floor.clock.sleep(0.05)
@@ -315,6 +316,7 @@ def test_an_order_whose_connection_took_too_long_is_refused_at_its_first_byte() 
             return await whole(method, url, **more)
 
         floor.http.request = slow  # type: ignore[method-assign]
+        floor.http.has_warm = False
         floor.place(1)
         await floor.clock.sleep(1.0)
         assert floor.sent("POST", "/order") == []
@@ -327,6 +329,7 @@ def test_an_order_whose_connection_took_too_long_is_refused_at_its_first_byte() 
 
 def test_a_short_stall_is_no_hang_but_old_decisions_are_not_sent() -> None:
     async def scenario(floor: Floor, wallet: Any) -> None:
+        floor.http.has_warm = False
         floor.place(1)
         floor.clock.jump(0.7)
         await floor.clock.sleep(0.2)

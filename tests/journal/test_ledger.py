@@ -1,5 +1,6 @@
 """The SQLite ledger says what the fold says, however it came to be: at once, in portions, after crashes, rebuilt."""
 
+import os
 import sqlite3
 import threading
 from collections import Counter
@@ -243,5 +244,25 @@ def test_a_record_still_being_written_is_waited_for(tmp_path):
     assert follower.finding is None
     path.write_bytes(raw[:used])
     assert first + follower.poll(1 << 60) == list(read_journal(journal.folder))
+    follower.close()
+    journal.close()
+
+
+def test_a_follower_that_is_up_to_date_reads_nothing(tmp_path, monkeypatch):
+    journal = open_journal(tmp_path)
+    trade_a_little(journal)
+    assert journal.sync(WAIT_S)
+    follower = Follower(journal.folder)
+    items = follower.poll(1 << 60)
+    assert items
+    reads = []
+    pread = os.pread
+    monkeypatch.setattr("polybot.journal.follower.os.pread", lambda *args: reads.append(args) or pread(*args))
+    assert follower.poll(items[-1].seq) == []
+    assert reads == []
+    journal.latch(HaltKind.WEEKLY, True, reason="lost", by="risk")
+    assert journal.sync(WAIT_S)
+    assert len(follower.poll(items[-1].seq + 1)) == 1
+    assert reads
     follower.close()
     journal.close()

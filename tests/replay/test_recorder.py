@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import os
+import shutil
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -359,6 +360,55 @@ def test_a_tail_taken_apart_in_one_go_makes_the_same_block_as_entry_by_entry(tmp
     entries = read_tail(tail.data(), file="tail", damages=damages, number=3)
     assert (len(entries), damages) == (tail.entries, [])
     assert build_block_of_tail(3, tail.data(), level=3) == build_block(3, entries, level=3)
+
+
+def play_runner(folder: Path, *, is_short: bool) -> tuple[dict[Path, bytes], int]:
+    """The files that one run of the runner leaves, and how many batches went the long way; the folder is gone then."""
+    desk = Desk(folder, replay__part_mb=1)
+    counted = desk.log = desk.log if is_short else Stepped(desk.log)
+    runner = Runner(
+        desk.engine,
+        clock=SimpleNamespace(now_ns=desk.clock.now_ns, mono_ns=lambda: 0, real_s=float),
+        inbox=SimpleNamespace(commands=lambda commands, ns=0: None),
+        gateway=print,
+        on_feed_command=print,
+        inputs=desk.log,
+    )
+    for number in range(30_000):
+        desk.clock.ns += NS if number != 20_000 else 86_400 * NS
+        desk.events.reset()
+        for _ in range(6_000 if number == 9_000 else 1):
+            desk.events.add(EventKind.EV_TIMER, recv_ns=desk.clock.ns)
+        runner.feed(desk.events)
+    root = desk.end().folder
+    files = {path.relative_to(root): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    shutil.rmtree(folder)
+    return files, 0 if is_short else counted.steps
+
+
+def test_the_short_way_in_c_leaves_the_same_files_byte_for_byte_as_the_long_way(tmp_path):
+    """Small batches, a large one, answers, a new day, full tails and full parts: both go over at the same entry."""
+    short, _ = play_runner(tmp_path / "x", is_short=True)
+    long, steps = play_runner(tmp_path / "x", is_short=False)
+    assert steps == 30_000  # one after the other
+    assert len({path.parts[0] for path in short}) >= 3  # parts
+    assert short == long
+
+
+class Stepped:
+    """A recorder that is told everything the long way."""
+
+    def __init__(self, log):
+        self._log, self.steps = log, 0
+
+    def step(self, events, commands, aux=0):
+        self.steps += 1
+        self._log.step(events, commands, aux)
+
+    def __getattr__(self, name):
+        if name == "tap":
+            raise AttributeError(name)
+        return getattr(self._log, name)
 
 
 def test_an_empty_batch_is_no_step_and_a_closed_log_takes_nothing(tmp_path):

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from runs import START_NS, configure
 
-from polybot._fast.event import EventBuffer, EventKind
+from polybot._fast.event import EventBuffer, EventKind, OperatorCode
 from polybot.assembly import build_engine
 from polybot.replay import recorder as module
 from polybot.replay.inputs import open_inputs
@@ -216,33 +216,18 @@ def test_a_first_part_that_cannot_be_begun_leaves_no_file_open(tmp_path, monkeyp
 def test_what_the_gateway_gets_left_before_the_log_was_touched(tmp_path):
     order = []
     loop = Loop(tmp_path, threaded=False)
-    engine = loop.runner._engine
     runner = Runner(
-        engine,
+        build_engine(loop.config),
         clock=SimpleNamespace(now_ns=loop.clock.now_ns, mono_ns=lambda: 0, real_s=float),
         inbox=SimpleNamespace(commands=lambda commands, ns=0: order.append("telemetry")),
         gateway=lambda commands: order.append("gateway"),
         on_feed_command=lambda kind, market: None,
         inputs=SimpleNamespace(step=lambda events, commands, aux=0: order.append("log"), raised=None),
     )
-    runner._engine = SimpleNamespace(process=lambda events: Answer())
     events = EventBuffer()
-    events.add(EventKind.EV_TIMER, recv_ns=START_NS)
-    runner._note_decisions = lambda *given: None
+    events.add(EventKind.EV_OPERATOR, recv_ns=START_NS, i=OperatorCode.OP_FLATTEN)  # cancels everything
     runner.feed(events)
     assert order == ["gateway", "telemetry", "log"]
-
-
-class Answer:
-    """Commands the gateway must act on."""
-
-    def __len__(self):
-        return 1
-
-    def actions(self):
-        from polybot.runner import GATEWAY_ACTION
-
-        return GATEWAY_ACTION
 
 
 def test_spare_tails_are_there_before_the_first_burst_not_a_sync_later(tmp_path):

@@ -91,17 +91,17 @@ def test_kill_at_any_instant_loses_at_most_the_last_entry(tmp_path: Path, projec
 WITNESSED = """
 import mmap, os, sys
 from polybot.cli import main
-from polybot.tape.writer import Numbering
+from polybot.tape import packer
 
 shared = mmap.mmap(os.open("told", os.O_RDWR), 8)
-take = Numbering.take
 
-def witnessed(numbers):
-    number = take(numbers)
-    shared[:8] = number.to_bytes(8, "little")
-    return number
+class Witnessed(packer.Numbering):
+    def take(self):
+        number = super().take()
+        shared[:8] = number.to_bytes(8, "little")
+        return number
 
-Numbering.take = witnessed
+packer.Numbering = Witnessed
 sys.exit(main(sys.argv[1:]))
 """
 # A venue that is quick to compute: the recorder is what is looked at.

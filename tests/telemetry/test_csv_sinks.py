@@ -3,13 +3,16 @@
 import csv
 import errno
 import io
+import math
 import os
+import random
 from pathlib import Path
 
 import pytest
 
 from polybot.telemetry import csv_sinks
-from polybot.telemetry.csv_sinks import CsvSink, csv_line
+from polybot.telemetry.csv_sinks import SIGNALS_COLUMNS, CsvSink, csv_line, signal_cells, signal_line
+from polybot.telemetry.records import Record
 
 COLUMNS = ("a", "b")
 
@@ -142,3 +145,30 @@ def test_text_cells_are_quoted_and_disarmed(text: str, cell: str) -> None:
     assert csv_line([text, "z"]) == f"{cell},z\n"
     row = next(csv.reader(io.StringIO(csv_line([text, "z"]), newline="")))
     assert row[0].removeprefix("'") == text
+
+
+def any_signal(rng: random.Random) -> Record:
+    """A CMD_SIGNAL of numbers of every size, NaN and infinity among them."""
+
+    def number() -> float:
+        value = rng.choice((0.0, -0.0, 1.0, math.nan, math.inf, -math.inf, rng.gauss(0.0, 1.0), rng.random()))
+        return value * 10.0 ** rng.randint(-320, 300)
+
+    return Record(
+        decided_ns=rng.randrange(1 << 62), order_seq=rng.choice((0, rng.randrange(1 << 40))), kind=4, market=0,
+        outcome=rng.randrange(4), side=0, order_type=3, strategy=0, price_ticks=rng.randrange(10_001),
+        reason=rng.randrange(6), shares=rng.randrange(1 << 40), usd=rng.choice((0, rng.randrange(1_000_000))),
+        edge=number(), fair=number(), confidence=number(), size_frac=number(), spot=number(), distance=number(),
+        tau_s=number(), delta=number(), gamma=number(), vega=number(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", ["latency_arb", "finance", 'a,"b"', "=1+1"])
+def test_a_signals_line_in_one_go_is_its_cells_joined(strategy: str) -> None:
+    rng = random.Random(11)
+    names = ("DISPATCHED", "STALE_SPOT", "RATE_LIMIT")
+    for _ in range(3_000):
+        record, eval_ns = any_signal(rng), rng.choice((0, rng.randrange(1, 10_000_000)))
+        cells = signal_cells(record, strategy, names, eval_ns)
+        assert len(cells) == len(SIGNALS_COLUMNS)
+        assert signal_line(record, strategy, names, eval_ns) == ",".join(cells) + "\n"

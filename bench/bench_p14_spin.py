@@ -1,0 +1,24 @@
+"""P14: one-way time of a frame at 1,000 a second, from the server's write to our stamp, with and without busy-spin.
+
+The server and our receiver are processes of their own on loopback; rounds with and without follow each other.  Reported
+and never red: on a machine whose cores are shared a loop that spins may be slower than one that sleeps.
+"""
+
+import statistics
+
+from bench.gate import Gate
+from bench.one_way import one_way
+from bench.timing import SHORT
+
+ROUNDS = 3 if SHORT else 7
+SECONDS = 1.5 if SHORT else 4.0
+
+
+def test_one_way_time_with_and_without_spinning(gate: Gate) -> None:
+    pairs = [(one_way(seconds=SECONDS), one_way(seconds=SECONDS, spin=True)) for _ in range(ROUNDS)]
+    asleep, awake = [off.p50_us for off, _ in pairs], [on.p50_us for _, on in pairs]
+    gate.report("P14", "one-way receive p50 at 1,000 frames/s, busy-spin off", statistics.median(asleep), unit="us")
+    gate.report("P14", "the same, busy-spin on", statistics.median(awake), unit="us")
+    gate.report("P14", "the same, busy-spin on, best round", min(awake), unit="us")
+    ratio = statistics.median(on / off for off, on in zip(asleep, awake, strict=True))
+    gate.report("P14", "on vs off, median of paired rounds", ratio, unit="x")
