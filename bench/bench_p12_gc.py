@@ -20,7 +20,6 @@ SETTINGS = (
 def run(policy: str) -> dict[str, Any]:
     """One window; what was collected, and where."""
     told = run_script("gc_daemon.py", *SETTINGS, f"loop.gc_policy={policy}")
-    assert told["code"] == 0, told
     assert told["heap"] >= 400_000
     return told
 

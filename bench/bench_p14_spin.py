@@ -5,17 +5,30 @@ and never red: on a machine whose cores are shared a loop that spins may be slow
 """
 
 import statistics
+import sys
 
 from bench.gate import Gate
-from bench.one_way import one_way
-from bench.timing import SHORT
+from bench.one_way import OneWay, one_way
+from bench.peer import PeerError
+from bench.timing import SHORT, TRIES, breathe
 
 ROUNDS = 3 if SHORT else 7
 SECONDS = 1.5 if SHORT else 4.0
 
 
+def measured(*, spin: bool) -> OneWay:
+    """One round; one whose processes lost each other on a machine that stood still is made again."""
+    for number in range(1, TRIES):
+        try:
+            return one_way(seconds=SECONDS, spin=spin)
+        except (PeerError, AssertionError) as trouble:
+            sys.stderr.write(f"a round was lost: {trouble}\n")
+        breathe(number)
+    return one_way(seconds=SECONDS, spin=spin)
+
+
 def test_one_way_time_with_and_without_spinning(gate: Gate) -> None:
-    pairs = [(one_way(seconds=SECONDS), one_way(seconds=SECONDS, spin=True)) for _ in range(ROUNDS)]
+    pairs = [(measured(spin=False), measured(spin=True)) for _ in range(ROUNDS)]
     asleep, awake = [off.p50_us for off, _ in pairs], [on.p50_us for _, on in pairs]
     gate.report("P14", "one-way receive p50 at 1,000 frames/s, busy-spin off", statistics.median(asleep), unit="us")
     gate.report("P14", "the same, busy-spin on", statistics.median(awake), unit="us")

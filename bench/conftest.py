@@ -18,7 +18,7 @@ import pytest
 
 from bench.gate import Gate
 from bench.gate_table import Ledger, summary, table
-from bench.timing import TRIES, calibrate, calls_per_round, median_ns, rounds_of, scale_of
+from bench.timing import TRIES, breathe, calibrate, calls_per_round, median_ns, rounds_of, scale_of
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_SHARED = "shared data not found (set POLYBOT_SHARED, or put it in ../shared)"
@@ -85,7 +85,8 @@ def budget(benchmark: Any, request: pytest.FixtureRequest) -> Budget:
         nonlocal used_before
         calls, round_ns = calls_per_round(fn)
         best: Row | None = None
-        for _ in range(TRIES):
+        for number in range(TRIES):
+            breathe(number)
             before_ns = calibrate(round_ns)
             measured_ns = _measured_ns(None if used_before else benchmark, fn, calls, rounds_of(round_ns))
             used_before = True

@@ -87,7 +87,10 @@ class Server:
             link.settimeout(HANDSHAKE_S)
             head = b""
             while b"\r\n\r\n" not in head:
-                head += link.recv(4_096)
+                part = link.recv(4_096)
+                if not part:
+                    raise ConnectionResetError("a client left before it had said what it wants")
+                head += part
             kind = head.split(b" ", 2)[1].decode().strip("/").split("/")[0]
             fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if ": " in line)
             key = {name.lower(): value for name, value in fields.items()}["sec-websocket-key"]

@@ -20,14 +20,24 @@ import pytest
 
 from bench.gate_table import CLAIMS, GateLine, Ledger, shown
 from bench.peer import Peer, why_absent
-from bench.timing import SHORT, TRIES, calibrate, calls_per_round, median_ns, rounds_of, scale_of, timed_ns
+from bench.timing import (
+    SHORT,
+    TRIES,
+    breathe,
+    calibrate,
+    calls_per_round,
+    median_ns,
+    rounds_of,
+    scale_of,
+    timed_ns,
+)
 
 __all__ = ["RATIO_SLACK", "Gate"]
 
 RATIO_SLACK = 1.3  # of ratios, for the noise of a shared machine
 PAIR_ROUNDS = 7 if SHORT else 15
 PLANT_ROUNDS = 5
-PLANT_TRIES = 3
+PLANT_TRIES = 4
 PLANT_MARGIN = 1.5  # a default plant exceeds the limit with its slack by this factor
 REQUIRED = "required"  # POLYBOT_PEERS: an absent peer is a failure
 
@@ -77,7 +87,8 @@ class Gate:
     ) -> float:
         """As `ratio`, of callables that each do one round and return its cost (CPU of a child, a peer's answer)."""
         best: GateLine | None = None
-        for _ in range(TRIES):
+        for number in range(TRIES):
+            breathe(number)
             line = self._pair(row, what, ours, theirs, at_least=at_least, rounds=rounds)
             best = _better(best, line)
             if best.verdict == "ok":
@@ -108,7 +119,8 @@ class Gate:
             return self._median_ns(fn, calls, rounds=rounds_of(round_ns)) / inner
 
         best: GateLine | None = None
-        for _ in range(TRIES):
+        for number in range(TRIES):
+            breathe(number)
             line = _median_line(row, what, below_ns, slack, round_ns, real_ns)
             best = _better(best, line)
             if best.verdict == "ok":
@@ -152,7 +164,8 @@ class Gate:
             return GateLine(row, what, verdict, unit, measured, limit, is_floor, slack)
 
         best: GateLine | None = None
-        for _ in range(TRIES if callable(value) else 1):
+        for number in range(TRIES if callable(value) else 1):
+            breathe(number)
             best = _better(best, line_of(self._once(value if callable(value) else lambda: value)))
             if best.verdict == "ok":
                 break
@@ -245,9 +258,10 @@ class Gate:
     def _settle(self, line: GateLine, measure_fault: Callable[[], GateLine]) -> None:
         """Fail when the planted fault is not red."""
         fault = measure_fault()
-        for _ in range(PLANT_TRIES - 1):
+        for number in range(1, PLANT_TRIES):
             if fault.verdict == "RED":
                 break
+            breathe(number)
             fault = measure_fault()
         assert fault.measured is not None
         is_proven = fault.verdict == "RED"

@@ -4,7 +4,9 @@ Owns one run: `polybot.daemon` on its embedded venue, one window, from the setti
 containers are made that stay; while it runs, a task on its loop reads documents as slow paths do (discovery,
 reconciling, chat), so that in seconds as much is made and dropped as a daemon makes in a day.  Every collection is
 timed through gc.callbacks, in CPU of the thread that collects, and put where it fell: in the window outside its end
-guard ("market"), or elsewhere.  Run as a script: arguments are settings; the last line of stdout is the answer.
+guard ("market"), or elsewhere.  The daemon ends by itself when the window's outcome is booked: its last word, the
+comparison with the venue's ledger, is about a whole run.  Run as a script: arguments are settings; the last line of
+stdout is the answer; the exit code is the daemon's.
 """
 
 import asyncio
@@ -22,7 +24,6 @@ HEAP = 400_000  # containers
 DOCUMENTS = 30  # kept at a time
 DOCUMENT = json.dumps([{"prices": [k, k + 1], "tags": {"a": [k]}} for k in range(750)])  # 3,001 containers
 EVERY_S = 0.02
-AFTER_S = 0.5  # of wall time after the window's end; then enough is seen
 
 
 class Watch:
@@ -32,6 +33,7 @@ class Watch:
         self.held = held
         self.found: list[dict[str, Any]] = []
         self._where, self._begun = "start", (0, 0)
+        self._window: tuple[int, int, int] | None = None
 
     def __call__(self, phase: str, info: dict[str, int]) -> None:
         if phase == "start":
@@ -46,13 +48,13 @@ class Watch:
     def window(self) -> tuple[int, int, int] | None:
         """Start, begin of the end guard and end of the traded window, venue ns."""
         trader = self.held.trader
-        if trader is None:
-            return None
+        if trader is None or self._window is not None:
+            return self._window  # the engine forgets a window that is over
         guard_ns = round(trader.config.engine.end_guard_s * 1e9)
         for market in trader.engine.markets.values():
             if not market.observed:
-                return market.start_ns, market.end_ns - guard_ns, market.end_ns
-        return None
+                self._window = market.start_ns, market.end_ns - guard_ns, market.end_ns
+        return self._window
 
     def _place(self) -> str:
         window, trader = self.window(), self.held.trader
@@ -78,19 +80,15 @@ async def read_documents() -> None:
         await asyncio.sleep(EVERY_S)
 
 
-def main(words: list[str]) -> None:
-    """One run; prints what was found."""
+def main(words: list[str]) -> int:
+    """One run; prints what was found and returns the daemon's exit code."""
     heap, held = made_heap(), Held()
     watch = Watch(held)
 
     async def beside(held: Held) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(read_documents())
-            trader = await held.until(
-                lambda trader: (window := watch.window()) is not None and trader.clock.now_ns() >= window[2]
-            )
-            await asyncio.sleep(AFTER_S)
-            trader.stop()
+            await held.until(lambda trader: watch.window() is not None)
 
     gc.callbacks.append(watch)
     code = run_daemon(load_config(words), beside, held)
@@ -98,7 +96,8 @@ def main(words: list[str]) -> None:
     alarms = 0 if held.care is None else held.care.heap.alarms
     answer = {"code": code, "heap": len(heap) * 2, "collections": watch.found, "alarms": alarms}
     sys.stdout.write(json.dumps(answer) + "\n")
+    return code
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 __all__ = ["KILLED", "loopback_venue"]
 
+CLOSE_S = 30.0
 # What the venue says of a FAK order that met nothing; both clients take it as an orderly answer.
 KILLED = {
     "success": False,
@@ -86,7 +87,11 @@ def loopback_venue() -> Iterator[str]:
         yield f"http://127.0.0.1:{int(child.stdout.readline())}"
     finally:
         child.stdin.close()
-        child.wait()
+        try:
+            child.wait(CLOSE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
         child.stdout.close()
 
 

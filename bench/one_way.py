@@ -18,6 +18,7 @@ __all__ = ["START_S", "OneWay", "one_way"]
 HERE = Path(__file__).resolve().parent
 START_S = 60  # of the window, when sockets are opened
 NS = 1_000_000_000
+PATIENCE_S = 60.0  # beyond the round itself; a client that hangs is an error, not a wait of minutes
 
 
 class OneWay(NamedTuple):
@@ -53,12 +54,13 @@ def one_way(
         )["port"]
         told = ours.ask(
             "one_way",
+            timeout_s=seconds + PATIENCE_S,
             url=f"ws://127.0.0.1:{port}",
             epoch_ns=epoch_ns,
             mono_ns=mono_ns,
             spin=spin,
             python_road=python_road,
         )
-        trouble = server.ask("ended")["trouble"]
+        trouble = server.ask("ended", timeout_s=PATIENCE_S)["trouble"]
         assert not trouble, trouble
     return OneWay(told["p50_ns"] / 1e3, told["p99_ns"] / 1e3, told["frames"], told["cpu_frac"])

@@ -15,6 +15,7 @@ __all__ = ["QUIET", "ROOT", "run_script"]
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_S = 300.0
+SAID = 2_000  # characters of what a run that failed said last
 # A tenth of the usual messages: at many times real speed the venue must not use up the machine.
 QUIET = (
     "venue.world.spot.trades_per_s=2",
@@ -46,6 +47,7 @@ def run_script(name: str, *words: str, **environment: str) -> dict[str, Any]:
             check=False,
         )
     if done.returncode:
-        raise RuntimeError(f"{name} {' '.join(words)} ended with {done.returncode}:\n{done.stderr[-2_000:]}")
+        said = f"{done.stdout[-SAID:]}\n{done.stderr[-SAID:]}"
+        raise RuntimeError(f"{name} {' '.join(words)} ended with {done.returncode}:\n{said}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer

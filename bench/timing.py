@@ -12,7 +12,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["ROUNDS", "SHORT", "TRIES", "calibrate", "calls_per_round", "median_ns", "rounds_of", "scale_of", "timed_ns"]
+__all__ = [
+    "ROUNDS",
+    "SHORT",
+    "TRIES",
+    "breathe",
+    "calibrate",
+    "calls_per_round",
+    "median_ns",
+    "rounds_of",
+    "scale_of",
+    "timed_ns",
+]
 
 SHORT = os.environ.get("POLYBOT_BENCH_SHORT") == "1"
 ROUNDS = 15 if SHORT else 60
@@ -20,6 +31,7 @@ ROUND_NS = 200_000 if SHORT else 500_000  # a round lasts at least so long
 FEWEST_ROUNDS = 5
 MEASURED_NS = 4_000_000_000 if SHORT else 40_000_000_000  # a measurement of long rounds takes fewer, to last so long
 TRIES = 4
+PAUSE_S = 0.25  # before a second try, twice as long before each further one: others' bursts of work pass
 CALIBRATION_REF_NS = 68_000  # calibrate() on the reference machine (2 shared cores, 3.12), idle
 CALIBRATION_MAX_NS = 20_000_000  # longer rounds are calibrated by this much
 
@@ -30,6 +42,12 @@ def timed_ns(fn: Callable[[], Any], calls: int) -> int:
     for _ in range(calls):
         fn()
     return time.perf_counter_ns() - start_ns
+
+
+def breathe(number: int) -> None:
+    """Wait before try `number` (the first is 0), each time longer: what disturbed the last may be over by then."""
+    if number > 0:
+        time.sleep(PAUSE_S * 2 ** (number - 1))
 
 
 def median_ns(fn: Callable[[], Any], calls: int, *, rounds: int = ROUNDS) -> float:

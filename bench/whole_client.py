@@ -212,11 +212,14 @@ class PythonRoad:
         self.feed.on_payload(payload, recv_ns)
 
 
-def receive(url: str, paths: list[str], *, objects: bool = False) -> dict[str, Any]:
-    """Receive everything from every path; `objects`: the planted fault, every message becomes a Python object."""
+def receive(url: str, paths: list[str], *, objects: bool = False, log: bool = True) -> dict[str, Any]:
+    """Receive everything from every path; `objects`: the planted fault, every message becomes a Python object.
+
+    log=False leaves the inputs log out, as `replay.record=false` does.
+    """
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder), SystemClock(JOINED_NS, wall_clock().mono_ns()))
-        world.begin()
+        world.begin(is_logged=log)
         before_ns = time.process_time_ns()
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -224,9 +227,9 @@ def receive(url: str, paths: list[str], *, objects: bool = False) -> dict[str, A
         finally:
             world.close()
         all_ns = time.process_time_ns() - before_ns
-    assert world.inputs is not None
     assert world.journal.asked == 0, "market data moves no money"
-    return told | {"orders": world.orders, "dropped": world.inputs.dropped, "all_ns": all_ns}
+    dropped = 0 if world.inputs is None else world.inputs.dropped
+    return told | {"orders": world.orders, "dropped": dropped, "all_ns": all_ns}
 
 
 async def _receive(world: World, url: str, paths: list[str], *, is_burdened: bool) -> dict[str, Any]:
@@ -249,17 +252,24 @@ async def _receive(world: World, url: str, paths: list[str], *, is_burdened: boo
         start_ns, start_cpu_ns, start_loop_ns = time.perf_counter_ns(), time.process_time_ns(), time.thread_time_ns()
         for hooked in hooks:
             hooked.send("go")
+        for event, task in zip(gone, tasks, strict=True):
+            group.create_task(_cancel_after(event, task))
         for event in gone:
             await event.wait()
-        loop_ns, cpu_ns = time.thread_time_ns() - start_loop_ns, time.process_time_ns() - start_cpu_ns
-        ns = time.perf_counter_ns() - start_ns
-        for task in tasks:
-            task.cancel()
+        loop_ns, ns = time.thread_time_ns() - start_loop_ns, time.perf_counter_ns() - start_ns
+        _rest()  # what the threads have put off (full tails to pack, rows to write) counts as well
+        cpu_ns = time.process_time_ns() - start_cpu_ns
     counts = [feed.counters() for feed in feeds]
     frames = sum(count["frames"] for count in counts)
     assert not any(count[name] for count in counts for name in ("ignored", "unsupported", "malformed")), counts
     errors = sum(connection.callback_errors for connection in connections)
     return {"ns": ns, "cpu_ns": cpu_ns, "loop_ns": loop_ns, "frames": frames, "errors": errors}
+
+
+async def _cancel_after(gone: asyncio.Event, task: asyncio.Task[None]) -> None:
+    """A link that is gone must not come back while another still receives: the server would take it for the next."""
+    await gone.wait()
+    task.cancel()
 
 
 def one_way(url: str, epoch_ns: int, mono_ns: int, *, spin: bool = False, python_road: bool = False) -> dict[str, Any]:
@@ -304,7 +314,7 @@ def _past() -> Any:
 
 
 def _rest() -> None:
-    """Until what the threads do once at a start (files made ahead) is done: QUIET_NS of CPU or less in QUIET_S."""
+    """Until what the threads have to do (files made ahead, full tails to pack) is done: QUIET_NS of CPU in QUIET_S."""
     while True:
         before_ns = time.process_time_ns()
         time.sleep(QUIET_S)

@@ -20,7 +20,7 @@ class ReplayConfig:
     step: bool = False  # command replay: step through the markets of `source` (logs or tapes) on the terminal
     tail_mb: int = ranged(1, 1, 64)  # what a crash leaves unpacked; entries are packed in blocks of so much
     tails_count: int = ranged(16, 3, 1_024)  # the most the disk may lag behind; then entries are dropped
-    zstd_level: int = ranged(3, 1, 19)
+    zstd_level: int = ranged(1, 1, 19)
     sync_ms: int = ranged(1_000, 50, 60_000)  # wall; a power cut loses at most what came since
     part_mb: int = ranged(128, 1, 4_096)  # a log goes on in a new part after so much unpacked, and each UTC day
     keep_days: float = ranged(7.0, 0.0, 3_650.0)  # logs nobody wrote to for so long are removed; 0 = never

@@ -11,13 +11,19 @@ from bench.gate_table import CLAIMS
 __all__ = ["ROOT", "all_rows", "lines_of", "run_benches"]
 
 ROOT = Path(__file__).resolve().parents[1]
+# What is red here stays red: nothing is over after a while.
+NO_PAUSES = """
+import bench.timing
+
+bench.timing.PAUSE_S = 0.0
+"""
 
 
 def run_benches(
     folder: Path, source: str, *options: str, **environment: str
 ) -> "subprocess.CompletedProcess[str]":
     """Write the benches to the folder and run them in their short form; more options and environment as told."""
-    (folder / "conftest.py").write_text((ROOT / "bench" / "conftest.py").read_text())
+    (folder / "conftest.py").write_text((ROOT / "bench" / "conftest.py").read_text() + NO_PAUSES)
     (folder / "bench_scratch.py").write_text(source)
     (folder / "pytest.ini").write_text("[pytest]\npython_files = bench_*.py\npython_functions = bench_*\n")
     # Under pytest-xdist the inner run would take itself for a worker.

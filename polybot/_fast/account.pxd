@@ -9,7 +9,7 @@ from polybot._fast.strategy cimport Signal
 
 cdef class Account:
     cdef readonly Risk risk
-    cdef readonly dict orders            # order_seq -> Order
+    cdef dict filed                      # order_seq -> Order: all but the one made last, perhaps
     cdef readonly list alerts            # what a person should read; the runner takes them
     cdef readonly int64_t strays         # events for markets or orders we do not know
     cdef readonly int64_t duplicates     # fills and updates that told nothing new
@@ -18,6 +18,7 @@ cdef class Account:
     cdef readonly int64_t broken         # our own books did not add up
     cdef int64_t now_ns
     cdef CommandBuffer out
+    cdef Order unfiled                   # made last and not asked for yet: filed when the send does not wait for it
 
     cdef Order open_order(self, MarketState m, Signal s, int64_t now_ns)
     cdef Order restore_order(self, MarketState m, Signal s, int64_t seq, int64_t dispatched_ns, int64_t expires_ns)
@@ -35,3 +36,4 @@ cdef class Account:
     cdef int broke(self, Order o, str what) except -1
     cdef int book_trade(self, MarketState m, Order o, Trade t, int sign) except -1
     cdef int settle_delta(self, MarketState m, int strategy, int64_t cost, int64_t payout, int64_t exposed) except -1
+    cdef dict known(self)

@@ -37,8 +37,20 @@ cdef class Account:
     def __init__(self, Risk risk not None, CommandBuffer out not None):
         self.risk = risk
         self.out = out
-        self.orders = {}
+        self.filed = {}
         self.alerts = []
+
+    @property
+    def orders(self) -> dict:
+        """Every order of a live market by its order_seq."""
+        return self.known()
+
+    cdef dict known(self):
+        """order_seq -> Order."""
+        if self.unfiled is not None:
+            self.filed[self.unfiled.seq] = self.unfiled
+            self.unfiled = None
+        return self.filed
 
     # -- orders of ours ---------------------------------------------------------------------------------------
 
@@ -59,7 +71,9 @@ cdef class Account:
             o.unit_fee_ppm = taker_fee_micro_usd(MICRO, s.price_ticks, m.fee_rate_ppm, m.fee_exponent) + 10
         o.reserved_usd = o.reserve()
         self.risk.hold(o.strategy, o.reserved_usd)
-        self.orders[o.seq] = o
+        if self.unfiled is not None:
+            self.known()
+        self.unfiled = o
         m.open_orders.append(o)
         m.order_count[s.strategy] += 1
         m.last_dispatch_ns[s.strategy] = now_ns
@@ -83,7 +97,7 @@ cdef class Account:
     cdef void retire(self, int strategy) noexcept:
         """Let what a disabled strategy left resting end with the next heartbeat: nobody thinks it over any more."""
         cdef Order o
-        for o in self.orders.values():
+        for o in self.known().values():
             if o.strategy == strategy:
                 o.expires_ns = 1
 
@@ -96,7 +110,7 @@ cdef class Account:
         for o in m.open_orders:
             self.risk.hold(o.strategy, -o.reserved_usd)
             self.alerts.append(f"order {o.seq}: its market is forgotten before its last word (status {o.status})")
-        self.orders = {seq: o for seq, o in self.orders.items() if (<Order> o).market != m.index}
+        self.filed = {seq: o for seq, o in self.known().items() if (<Order> o).market != m.index}
         return 0
 
     cdef void note_cancel(self, MarketState m, int64_t now_ns) noexcept:

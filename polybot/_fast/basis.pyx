@@ -81,9 +81,12 @@ cdef class OracleBasis:
 
     cdef double spot_at(self, int64_t ns) noexcept nogil:
         """Last spot price at or before ns; NaN when there is none or it is too old."""
-        cdef int64_t low = self._spot_tail
         cdef int64_t high = self._spot_head
-        cdef int64_t middle
+        cdef int64_t low = high, middle, back = 1
+        while low > self._spot_tail and self._spots[(low - 1) % MAX_SPOTS].ns > ns:      # asked for is the recent past
+            high = low - 1
+            back *= 2
+            low = high - back if high - back > self._spot_tail else self._spot_tail
         while low < high:
             middle = (low + high) // 2
             if self._spots[middle % MAX_SPOTS].ns <= ns:

@@ -89,8 +89,10 @@ cdef class CrossTimeframe(Strategy):
         if not self.gate_flag(G_SIZE, self.size_taker_at(market, signal, signal.fair, outcome, self.size_cap_frac, floor)):
             return 0
         signal.order_type = FAK
-        signal.confidence = fmin(self.confidence_max,
-                                 fmax(self.confidence_min, signal.edge / (self.confidence_scale_sd * sd)))
+        signal.confidence = self.confidence_max
+        sd *= self.confidence_scale_sd
+        if sd != 0.0:                            # far in the tail it is 0 to the bit: nothing is more certain
+            signal.confidence = fmin(self.confidence_max, fmax(self.confidence_min, signal.edge / sd))
         return 1
 
     cdef void note_pairs(self, MarketState market):

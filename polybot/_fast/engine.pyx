@@ -14,7 +14,7 @@ from libc.stdlib cimport free, realloc
 
 from polybot._fast.account cimport Account
 from polybot._fast.event cimport (
-    BUY, CMD_CANCEL_ALL, CMD_PLACE, CMD_REFETCH_TICK, CMD_RESYNC_BOOK, CMD_SIGNAL, DOWN, EV_BALANCE, EV_BOOK_DELTA,
+    BUY, CMD_CANCEL_ALL, CMD_REFETCH_TICK, CMD_RESYNC_BOOK, CMD_SIGNAL, DOWN, EV_BALANCE, EV_BOOK_DELTA,
     EV_BOOK_SNAPSHOT, EV_FEED_STATE, EV_FILL, EV_MARKET_CLOSE, EV_OPERATOR, EV_ORACLE_SPOT,
     EV_ORACLE_TWAP, EV_ORDER_UPDATE, EV_OUTCOME, EV_PUBLIC_QUOTE, EV_SPOT_QUOTE, EV_SPOT_TRADE, EV_STRIKE,
     EV_TICK_SIZE, EV_TIMER, EV_VENUE, F_END, F_GAP, F_SNAPSHOT, FEED_MARKET, FS_WITNESSED, NO_MARKET, OP_FLATTEN, OP_HALT,
@@ -22,7 +22,7 @@ from polybot._fast.event cimport (
 )
 from polybot._fast.flatten cimport Flattener
 from polybot._fast.order cimport Order
-from polybot._fast.records cimport emit, record_diagnostic, record_portfolio, record_signal
+from polybot._fast.records cimport emit, record_diagnostic, record_dispatch, record_portfolio, record_signal
 from polybot._fast.risk cimport (
     BOOK_CROSSED, DECONFLICTED, DISPATCHED, HOUSE_SIDE, MARKET_CLOSING, MARKET_NOT_OPEN, NO_BOOK, NO_PRICE,
     NOT_WARM, OBSERVED, STALE_ORACLE, STRIKE_UNKNOWN, Risk,
@@ -128,7 +128,7 @@ cdef class Engine:
         cdef Order o
         if not 0 <= strategy < len(self.strategies):
             raise ValueError(f"order {order_seq}: no strategy {strategy}")
-        if order_seq in self.account.orders:
+        if order_seq in self.account.known():
             raise ValueError(f"order {order_seq} exists")
         s.clear()
         s.strategy, s.outcome, s.side, s.order_type = strategy, outcome, side, order_type
@@ -176,7 +176,7 @@ cdef class Engine:
     @property
     def orders(self) -> dict:
         """Every order of a live market by its order_seq."""
-        return self.account.orders
+        return self.account.known()
 
     @property
     def alerts(self) -> list:
@@ -515,9 +515,9 @@ cdef class Engine:
         cdef int k
         cdef list ordered
         self.settle_sides(m, n)
-        ordered = self.pool if n == 1 else sorted(self.pool[:n], key=_score)
+        ordered = None if n == 1 else sorted(self.pool[:n], key=_score)
         for k in range(n):
-            s = <Signal> ordered[k]
+            s = <Signal> (self.signal_of[0] if ordered is None else <void*> ordered[k])
             if s.reason == DISPATCHED and m.house >= 0 and not self._passive(s) and s.outcome != m.house:
                 s.reason = HOUSE_SIDE
             if s.reason == DISPATCHED:
@@ -531,7 +531,7 @@ cdef class Engine:
         return 0
 
     cdef bint _passive(self, Signal s) noexcept:
-        return (<Strategy> self.strategies[s.strategy]).passive
+        return (<Strategy> self.strategy_of[s.strategy]).passive
 
     cdef int settle_sides(self, MarketState m, int n) noexcept:
         """With no house yet and active signals on both outcomes, the larger sum of edge x confidence wins (tie: Up)."""
@@ -539,12 +539,15 @@ cdef class Engine:
         cdef double score[2]
         cdef bint present[2]
         cdef int k, loser = -1
+        if n == 1:                               # nobody to disagree with
+            (<Signal> self.signal_of[0]).reason = DISPATCHED
+            return 0
         score[0] = score[1] = 0.0
         present[0] = present[1] = False
         for k in range(n):
             s = <Signal> self.pool[k]
             s.reason = DISPATCHED
-            if not (<Strategy> self.strategies[s.strategy]).passive:
+            if not self._passive(s):
                 score[s.outcome] += s.score()
                 present[s.outcome] = True
         if m.house >= 0 or not (present[0] and present[1]):
@@ -552,7 +555,7 @@ cdef class Engine:
         loser = DOWN if score[UP_SLOT] >= score[DOWN_SLOT] else UP
         for k in range(n):
             s = <Signal> self.pool[k]
-            if s.outcome == loser and not (<Strategy> self.strategies[s.strategy]).passive:
+            if s.outcome == loser and not self._passive(s):
                 s.reason = DECONFLICTED
         return 0
 
@@ -562,14 +565,13 @@ cdef class Engine:
         m.dropped[s.strategy] -= 1
         if m.house < 0 and not self._passive(s) and s.confidence >= self.house_confidence_min:
             m.house, m.house_seq = s.outcome, o.seq
-        record_signal(self.out, m, s, CMD_SIGNAL, o.seq, now_ns)
-        return record_signal(self.out, m, s, CMD_PLACE, o.seq, now_ns)
+        return record_dispatch(self.out, m, s, o.seq, now_ns)
 
     # -- our orders -------------------------------------------------------------------------------------------
 
     cdef int on_order_news(self, const Event* e) except -1:
         """An update or a fill of one of our orders; of one we do not know it is counted, and a fill is told."""
-        cdef Order o = self.account.orders.get(e.seq)
+        cdef Order o = self.account.known().get(e.seq)
         if e.kind == EV_FILL:
             if o is None or not _is_sound_fill(e):
                 self.account.strays += 1

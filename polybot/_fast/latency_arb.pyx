@@ -48,10 +48,11 @@ cdef class LatencyArb(Strategy):
             return 0
         if not self.gate(G_SE, edge, self.edge_se_multiple * market.px.se_q):
             return 0
-        before = market.fair_at_spot(market.quote_spot(spot, outcome), market.spot - spot.last, outcome)
-        before = edge - (market.q(outcome) - before)
-        if self.require_move and not self.gate_most(G_MOVE, before, self.require_move_edge):
-            return 0
+        if self.require_move:
+            before = market.fair_at_spot(market.quote_spot(spot, outcome), market.spot - spot.last, outcome)
+            before = edge - (market.q(outcome) - before)
+            if not self.gate_most(G_MOVE, before, self.require_move_edge):
+                return 0
         if not self.gate_flag(G_SIZE, self.size_taker(market, signal, outcome, self.size_cap_frac, floor)):
             return 0
         signal.order_type = self.order_type

@@ -8,6 +8,7 @@ provisional (MATCHED, MINED, RETRYING) until CONFIRMED or FAILED; FAILED takes b
 
 Must not decide: the account drives it, risk reads ``reserve``.
 """
+cimport cython
 from libc.math cimport NAN
 from libc.stdint cimport int64_t
 
@@ -109,6 +110,8 @@ cdef class Trade:
         return self.status < TS_CONFIRMED
 
 
+@cython.freelist(64)                             # made between signal and order: at once
+@cython.no_gc                                    # holds trades alone, which hold nothing: no cycle
 cdef class Order:
     """One order of ours from dispatch to its end."""
 

@@ -211,11 +211,13 @@ cdef class MarketPath(EventSink):
 
     cdef int take(self, EventBuffer events) except -1:
         cdef MarketState m
+        cdef int64_t ticks
         if self.before is not None:
             self.before(events)
         self.path.take(events)
         m = self.engine.find(self.market)
         if m is not None and m.book.tick_size != self.tick_size and m.book.tick_size > 0:
-            self.tick_size = m.book.tick_size
-            self.on_tick_size(self.market, self.tick_size)
+            ticks = m.book.tick_size
+            self.on_tick_size(self.market, ticks)
+            self.tick_size = ticks               # told: had it raised, the next batch would tell it
         return 0

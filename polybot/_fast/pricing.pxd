@@ -49,6 +49,7 @@ ctypedef struct Pricing:
     double se_q              # standard error of p_up
 
 cdef int price_binary(const PricingInput* a, Pricing* out) noexcept nogil
+cdef double price_up(const PricingInput* a) noexcept nogil
 cpdef double implied_deviation(double p, double m, double k) noexcept nogil
 cpdef double half_kelly(double q, double cost, double cap) noexcept nogil
 cpdef int winner(double final, double strike) noexcept nogil

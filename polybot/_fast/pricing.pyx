@@ -36,6 +36,14 @@ cdef int price_binary(const PricingInput* a, Pricing* out) noexcept nogil:
     return PRICE_OK
 
 
+cdef double price_up(const PricingInput* a) noexcept nogil:
+    """Probability of Up alone, to the bit as price_binary has it; NaN where that has no price."""
+    cdef Pricing out
+    if _check(a) != PRICE_OK or _forward(a, &out) != PRICE_OK or _deviation(a, &out) != PRICE_OK:
+        return NAN
+    return norm_cdf(out.d2)
+
+
 cpdef double implied_deviation(double p, double m, double k) noexcept nogil:
     """Total log-deviation v at which the mean m prices Up at p; NaN when no v does.
 

@@ -9,6 +9,7 @@ from polybot._fast.strategy cimport Signal
 
 cdef Command* emit(CommandBuffer out, int kind, int market, int64_t now_ns) except NULL
 cdef int record_signal(CommandBuffer out, MarketState m, Signal s, int kind, int64_t order_seq, int64_t now_ns) except -1
+cdef int record_dispatch(CommandBuffer out, MarketState m, Signal s, int64_t order_seq, int64_t now_ns) except -1
 cdef int record_order(CommandBuffer out, Order o, int64_t now_ns) except -1
 cdef int record_fill(CommandBuffer out, Order o, Trade t, int64_t key, int64_t now_ns) except -1
 cdef int record_settlement(CommandBuffer out, MarketState m, int strategy, int64_t now_ns, int64_t cost,

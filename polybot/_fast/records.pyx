@@ -7,7 +7,7 @@ from libc.math cimport NAN, isnan
 from libc.stdint cimport int64_t
 
 from polybot._fast.event cimport (
-    CMD_DIAGNOSTIC, CMD_FILL, CMD_GATE, CMD_ORDER, CMD_SETTLEMENT, NO_STRATEGY, UP, Command, CommandBuffer,
+    CMD_DIAGNOSTIC, CMD_FILL, CMD_GATE, CMD_ORDER, CMD_PLACE, CMD_SETTLEMENT, CMD_SIGNAL, NO_STRATEGY, UP, Command, CommandBuffer,
 )
 from polybot._fast.order cimport Order, Trade
 from polybot._fast.pricing cimport RULE_CANDLE
@@ -32,6 +32,16 @@ cdef int record_signal(CommandBuffer out, MarketState m, Signal s, int kind, int
     c.spot, c.distance, c.tau_s = m.spot, m.spot - m.strike, m.tau_s
     c.delta, c.gamma, c.vega = sign * m.px.delta, sign * m.px.gamma, sign * m.px.vega
     c.usd = <int64_t> (s.price * 1e6 + 0.5)
+    return 0
+
+
+cdef int record_dispatch(CommandBuffer out, MarketState m, Signal s, int64_t order_seq, int64_t now_ns) except -1:
+    """The CMD_SIGNAL of an order and its CMD_PLACE, which tell the same."""
+    cdef Command* place
+    record_signal(out, m, s, CMD_SIGNAL, order_seq, now_ns)
+    place = out.append()                         # may move them all
+    place[0] = out.cmd[out.n - 2]
+    place.kind = CMD_PLACE
     return 0
 
 

@@ -40,7 +40,7 @@ cdef int open_order_reason(MarketState m, Signal s) noexcept:
     """An unknown order blocks its token for all; none may meet one of ours; a strategy waits for its own order."""
     cdef Order o
     cdef int reason = DISPATCHED
-    cdef int ask = m.book.best_ask(s.outcome), bid = m.book.best_bid(s.outcome)
+    cdef int ask, bid
     for o in m.open_orders:
         if o.outcome != s.outcome:
             continue
@@ -50,7 +50,10 @@ cdef int open_order_reason(MarketState m, Signal s) noexcept:
             reason = PENDING_ORDER
     if crosses_own(m, s):
         return SELF_CROSS
-    if s.post_only and (s.price_ticks >= ask >= 0 if s.side == BUY else s.price_ticks <= bid):
+    if not s.post_only:
+        return reason
+    ask, bid = m.book.best_ask(s.outcome), m.book.best_bid(s.outcome)
+    if (s.price_ticks >= ask >= 0) if s.side == BUY else s.price_ticks <= bid:
         return POST_ONLY_WOULD_CROSS
     return reason
 

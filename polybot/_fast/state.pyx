@@ -13,7 +13,7 @@ from polybot._fast.book cimport TOP, Book
 from polybot._fast.event cimport EV_BOOK_DELTA, EV_BOOK_SNAPSHOT, Event
 from polybot._fast cimport fees
 from polybot._fast.moves cimport MoveTracker
-from polybot._fast.pricing cimport PRICE_OK, RULE_CANDLE, RULE_POINT, RULE_TWAP, Pricing, PricingInput, price_binary
+from polybot._fast.pricing cimport PRICE_OK, RULE_CANDLE, RULE_POINT, RULE_TWAP, PricingInput, price_binary, price_up
 from polybot._fast.regime cimport RegimeClassifier
 from polybot._fast.vol cimport Volatility
 from polybot._fast.vwap cimport RollingVwap
@@ -317,11 +317,10 @@ cdef class MarketState:
     cdef double fair_at_spot(self, double exchange_spot, double beta, int outcome) noexcept:
         """Probability of the outcome had the spot been `exchange_spot`, all else as in the current context."""
         cdef PricingInput inp = self.inp
-        cdef Pricing px
+        cdef double p_up
         inp.s = exchange_spot + beta
-        if price_binary(&inp, &px) != PRICE_OK:
-            return NAN
-        return self.shrunk(px.p_up, outcome)
+        p_up = price_up(&inp)
+        return NAN if isnan(p_up) else self.shrunk(p_up, outcome)
 
     cdef Py_ssize_t take_book(self, const Event* ev, Py_ssize_t n) noexcept:
         """Apply the run of book events that begins here (Book.apply_run); how many they are."""

@@ -112,7 +112,7 @@ class Connection:
     @property
     def last_payload_ns(self) -> int:
         """When the last payload came over any link, venue ns; 0: none yet."""
-        return max((link.last_ns for link in self._links), default=self._last_ns)
+        return max([self._last_ns, *(link.last_ns for link in self._links)])
 
     async def run(self) -> None:
         """Keep the feed connected until cancelled, or until the feed gives up.

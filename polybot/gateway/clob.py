@@ -137,7 +137,7 @@ class ClobGateway:
         self._poster = self._make_poster()
         self._markets: dict[int, TradedMarket] = {}
         self._refusals: dict[str, int] = {}
-        self._counters = {"placed": 0}
+        self._counters, self._cancel_alls = {"placed": 0}, 0  # cancels of everything whose task has not begun
 
     def _make_poster(self) -> Poster:
         return Poster(
@@ -262,8 +262,9 @@ class ClobGateway:
                 self._cancel(command)
             elif command.kind == CMD_CANCEL_ALL:
                 has_cancels = True
+                self._cancel_alls += 1
                 self._spawn(self._cancel_market(command.market))
-        at_once = not has_cancels and not self._canceler.is_waiting
+        at_once = not has_cancels and not self._cancel_alls and not self._canceler.is_waiting
         for command in places:
             self._place(command, at_once=at_once)
 
@@ -449,6 +450,7 @@ class ClobGateway:
             self._canceler.start(order)
 
     async def _cancel_market(self, index: int) -> None:
+        self._cancel_alls -= 1
         market = self._markets.get(index)
         if index != NO_MARKET and market is None:
             return

@@ -61,7 +61,7 @@ class _Lane:
             while self._idle:
                 wire = self._idle.pop(0 if coldest else -1)
                 age_s = asyncio.get_running_loop().time() - wire.idle_since
-                if wire.is_free and age_s < self._keepalive_s:
+                if wire.is_silent and age_s < self._keepalive_s:
                     return wire
                 self._drop(wire)
             if self._count < self._limit:
@@ -81,7 +81,7 @@ class _Lane:
             return None
         while self._idle:
             wire = self._idle[-1]
-            if wire.is_free and asyncio.get_running_loop().time() - wire.idle_since < self._keepalive_s:
+            if wire.is_silent and asyncio.get_running_loop().time() - wire.idle_since < self._keepalive_s:
                 return wire
             self._drop(self._idle.pop())
         return None
@@ -95,11 +95,13 @@ class _Lane:
             wire.finish(ended)
             self.release(wire)
 
+        waiter: asyncio.Future[HttpResponse] | None = None
         try:
             waiter = wire.begin(request)
-        except ConnectionError:
-            self.release(wire)
-            raise
+        finally:
+            if waiter is None:
+                wire.close()
+                self.release(wire)
         waiter.add_done_callback(over)
         return waiter
 

@@ -3,11 +3,13 @@
     IDLE --exchange()--> BUSY --the whole answer--> IDLE
     any  --a byte nobody asked for, half an answer, a reset, a cancelled exchange--> CLOSED (never used again)
 Owns the framing of answers.  A connection that said something out of turn is closed, because what it says next could
-be taken for the answer to somebody else's order (a library in its place was seen to do that).  Must not know pools,
-retries or the venue.  Called by gateway.http.  Source of the framing: RFC 9112, sections 6 and 7.
+be taken for the answer to somebody else's order (a library in its place was seen to do that).  So is one whose socket
+holds something that nobody has read yet when a request wants to leave: `is_silent` asks the kernel.  Must not know
+pools, retries or the venue.  Called by gateway.http.  Source of the framing: RFC 9112, sections 6 and 7.
 """
 
 import asyncio
+import select
 from socket import socket
 from typing import cast
 
@@ -34,6 +36,7 @@ class Wire(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
+        self._incoming: select.poll | None = None  # asks the kernel for what was not read yet
         self._waiter: asyncio.Future[HttpResponse] | None = None
         self._answer: _Answer | None = None  # made when its first bytes are here
         self.idle_since = 0.0  # loop time, kept by the pool
@@ -43,6 +46,15 @@ class Wire(asyncio.Protocol):
     def is_free(self) -> bool:
         """Connected, and nobody waits for an answer."""
         return self._transport is not None and self._waiter is None and not self._transport.is_closing()
+
+    @property
+    def is_silent(self) -> bool:
+        """Free, and nothing came since the last answer, not even what the loop had no turn to read (0.7 us).
+
+        What waits there now is no answer to a request that leaves now, and an end of the connection that waits there
+        means that nobody may read the request.
+        """
+        return self.is_free and (self._incoming is None or not self._incoming.poll(0))
 
     def begin(self, request: bytes) -> "asyncio.Future[HttpResponse]":
         """Write a request and return the future of its answer; `finish` must follow its end.  Raises ConnectionError.
@@ -94,6 +106,10 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
+        sock = self.transport_socket()
+        if sock is not None:
+            self._incoming = select.poll()
+            self._incoming.register(sock.fileno(), select.POLLIN)  # the end of a connection can be read too
 
     def data_received(self, data: bytes) -> None:
         waiter = self._waiter

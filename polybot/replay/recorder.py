@@ -100,10 +100,9 @@ class InputsRecorder:
         tape = self._tape
         if tape is None or not len(events):
             return
+        self.tap.follow(tape.counts)  # before the look: a part that is made after it ends this again
         if self._next is not None:
             tape = self._switch(tape)
-        else:
-            self.tap.follow(tape.counts)
         payload = events.to_bytes()
         answered = len(commands)
         if answered:

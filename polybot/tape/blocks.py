@@ -20,15 +20,15 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from polybot._fast.entries import split_entries
+from polybot._fast.entries import Entries
 from polybot.errors import TapeError
-from polybot.tape.records import HEAD_BYTES, TAIL_HEADER_BYTES, Damage, Entry
+from polybot.tape.records import TAIL_HEADER_BYTES, Damage, Entry
 
 __all__ = [
     "HEADS_DTYPE",
     "Block",
+    "TailPacker",
     "build_block",
-    "build_block_of_tail",
     "find_blocks",
     "unpack_heads",
     "unpack_payloads",
@@ -61,18 +61,6 @@ HEADS_DTYPE = np.dtype(
         ("block", "<u4"),
     ]
 )
-# An entry's head as it stands in a tail (polybot.tape.records); `size` counts the head too.
-ENTRY_DTYPE = np.dtype(
-    [
-        ("size", "<u4"),
-        ("crc32", "<u4"),
-        ("seq", "<u8"),
-        ("recv_ns", "<i8"),
-        ("feed", "u1"),
-        ("kind", "u1"),
-        ("aux", "<u2"),
-    ]
-)
 Heads = npt.NDArray[np.void]
 
 
@@ -99,45 +87,57 @@ class Block:
 
 def build_block(number: int, entries: Sequence[Entry], *, level: int) -> bytes:
     """Return the bytes of one block; `entries` are at least one."""
-    heads = np.empty(len(entries), ENTRY_DTYPE)
-    for name in ("seq", "recv_ns", "feed", "kind", "aux"):
-        heads[name] = [getattr(entry, name) for entry in entries]
-    heads["size"] = [HEAD_BYTES + len(entry.payload) for entry in entries]
-    return _pack(number, heads, b"".join(entry.payload for entry in entries), level)
+    columns: list[npt.NDArray[Any]] = [
+        np.array([len(entry.payload) for entry in entries], "<u4"),
+        _differences(np.array([entry.seq for entry in entries], "<i8")),
+        _differences(np.array([entry.recv_ns for entry in entries], "<i8")),
+        *(np.array([getattr(entry, name) for entry in entries], dtype) for name, dtype in COLUMNS[3:]),
+    ]
+    first, last = entries[0], entries[-1]
+    facts = (number, first.seq, last.seq, first.recv_ns, last.recv_ns, len(entries))
+    raw = b"".join(entry.payload for entry in entries)
+    return _assemble(facts, b"".join(column.tobytes() for column in columns), raw, _compressor(level))
 
 
-def build_block_of_tail(number: int, data: bytes, *, level: int) -> bytes:
-    """Return the same for the bytes of our own tail, its header included; b"" for a tail without entries.
+class TailPacker:
+    """Makes the same blocks of the bytes of our own tails, one after the other; what it needs for one serves the next.
 
     A tail read back from a disk goes through records.read_tail, which believes no byte of it; this one is still in
-    our hands, and taking it apart entry by entry in Python would hold the interpreter for milliseconds.
+    our hands, and taking it apart entry by entry in Python would hold the interpreter for milliseconds.  Zeroed
+    memory for each block anew would cost as much as the compression.
     """
-    heads, raw = split_entries(data, TAIL_HEADER_BYTES, HEAD_BYTES)
-    return _pack(number, np.frombuffer(heads, ENTRY_DTYPE), raw, level) if heads else b""
+
+    def __init__(self, level: int) -> None:
+        """`level` of zstd; one thread at a time."""
+        self._entries = Entries()
+        self._compressor = _compressor(level)
+
+    def block(self, number: int, data: bytes | memoryview) -> bytes:
+        """Return the bytes of the block; `data` is the tail with its header; b"" for a tail without entries."""
+        entries = self._entries
+        if not entries.take(data, TAIL_HEADER_BYTES):
+            return b""
+        facts = (number, entries.first_seq, entries.last_seq, entries.first_ns, entries.last_ns, entries.count)
+        return _assemble(facts, entries.columns, entries.payloads, self._compressor)
 
 
-def _pack(number: int, heads: Heads, raw: bytes, level: int) -> bytes:
-    """Put a block together from heads as they stand in a tail, and all payloads."""
-    count = len(heads)
-    seq, recv_ns = (heads[name].astype("<i8") for name in ("seq", "recv_ns"))
-    columns: list[npt.NDArray[Any]] = [
-        heads["size"] - np.uint32(HEAD_BYTES),
-        _differences(seq),
-        _differences(recv_ns),
-        *(np.ascontiguousarray(heads[name]) for name in ("feed", "kind", "aux")),
-    ]
-    packer = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
-    packed = packer.compress(b"".join(column.tobytes() for column in columns)), packer.compress(raw)
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
+
+
+def _assemble(
+    facts: tuple[int, int, int, int, int, int],
+    columns: bytes | memoryview,
+    raw: bytes | memoryview,
+    compressor: zstandard.ZstdCompressor,
+) -> bytes:
+    """Put a block together; facts are number, first and last seq, first and last ns, entries."""
+    packed = compressor.compress(columns), compressor.compress(raw)
     header = _HEADER.pack(
         MAGIC,
         FORMAT_VERSION,
         HEADER_BYTES,
-        number,
-        int(seq[0]),
-        int(seq[-1]),
-        int(recv_ns[0]),
-        int(recv_ns[-1]),
-        count,
+        *facts,
         len(raw),
         len(packed[0]),
         len(packed[1]),

@@ -1,6 +1,7 @@
 """The thread that brings tapes to disk, and the list of tapes that are being written.
 
-Owns when tapes are tended (woken by a full tail, else every sync_s) and the free space of the disk they look at.
+Owns when tapes are tended (woken by a full tail, else every sync_s) and synced (every sync_s), and the free space of
+the disk they look at.
 With `start()` it runs on a thread of its own; without, `wake()` does the work at once (tests, virtual time,
 importers).  Must not know markets.  Called by recorder and importers.
 """
@@ -11,10 +12,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from polybot.clock import wall_clock
+from polybot.tape.blocks import TailPacker
 from polybot.tape.writer import Numbering, TapeSettings, TapeWriter
 
 __all__ = ["Packer"]
 
+NS = 1_000_000_000
 DONE_S = 30.0  # wall; how long a stop waits for the disk
 
 
@@ -34,6 +38,7 @@ class Packer:
         self.folder = folder
         self.free_bytes = 1 << 62
         self._settings = settings
+        self._tail_packer = TailPacker(settings.zstd_level)
         self._sync_s = sync_s
         self._also = also
         self._tapes: tuple[TapeWriter, ...] = ()
@@ -62,7 +67,14 @@ class Packer:
             number += 1
             path = self.folder / f"{name}.{number}"
         self._look()
-        tape = TapeWriter(path, self._settings, numbers=self.numbers, manifest=manifest, wake=self.wake)
+        tape = TapeWriter(
+            path,
+            self._settings,
+            numbers=self.numbers,
+            manifest=manifest,
+            wake=self.wake,
+            tail_packer=self._tail_packer,
+        )
         if has_spares:
             tape.tend(self.free_bytes)
         with self._lock:
@@ -92,15 +104,20 @@ class Packer:
             self._woken.set()
 
     def _run(self) -> None:
+        clock, sync_ns = wall_clock(), int(self._sync_s * NS)
+        due_ns = clock.mono_ns() + sync_ns
         while True:
-            self._woken.wait(self._sync_s)
+            self._woken.wait(max(0, due_ns - clock.mono_ns()) / NS)
             self._woken.clear()
             is_last = self._stopping  # asked before tending: what is closed during a sync is finished as well
             self._tend()
             if is_last:
                 return
+            if clock.mono_ns() < due_ns:  # a sync costs the loop page faults: full tails must not make for more of them
+                continue
             for tape in self._tapes:
                 tape.sync()
+            due_ns = clock.mono_ns() + sync_ns
 
     def _tend(self) -> None:
         self._look()

@@ -26,6 +26,9 @@ PREPARE_TIMES = 2  # of what came since the last one
 PREPARE_BYTES = 1 << 14
 
 
+ZEROS = bytes(1 << 18)
+
+
 def tail_path(folder: Path, number: int) -> Path:
     """Where tail `number` of a tape lies."""
     return folder / f"tail-{number:06d}.open"
@@ -44,6 +47,7 @@ class Tail:
         self._fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
         try:
             os.posix_fallocate(self._fd, 0, size)
+            _write_zeros(self._fd, size)
             os.pwrite(self._fd, build_tail_header(number), 0)
             self._map = mmap.mmap(self._fd, size)
             self.space = MappedTail(self._map, number, TAIL_HEADER_BYTES)
@@ -73,6 +77,10 @@ class Tail:
         """Everything written so far, header included."""
         return self._map[: self.end]
 
+    def written(self) -> memoryview:
+        """The same where it lies; to be released before the tail is closed."""
+        return memoryview(self._map)[: self.end]
+
     def sync(self, since: int) -> None:
         """Bring what is written to disk, `since` is the `end` of the last time (maybe of another tail); raises OSError.
 
@@ -92,3 +100,13 @@ class Tail:
         self.space.release()
         self._map.close()
         os.close(self._fd)
+
+
+def _write_zeros(fd: int, size: int) -> None:
+    """Zeros they would be anyway; written in large pieces the system's memory for them comes in large pieces too.
+
+    Mapping that, making it writable and giving it back costs a third of what single pages of 4 kB do.
+    """
+    at = 0
+    while at < size:
+        at += os.pwrite(fd, memoryview(ZEROS)[: size - at], at)

@@ -25,7 +25,7 @@ from typing import Any
 
 from polybot._fast.tail import Numbering, TapeCounts
 from polybot.config_record import RecordConfig
-from polybot.tape.blocks import build_block_of_tail
+from polybot.tape.blocks import TailPacker
 from polybot.tape.manifest import MANIFEST_NAME, write_manifest
 from polybot.tape.records import FEED_NAMES, HEAD_BYTES, TAIL_HEADER_BYTES, EntryKind, TapeFeed
 from polybot.tape.tail import Tail
@@ -70,8 +70,9 @@ class TapeWriter:
         numbers: Numbering,
         manifest: Mapping[str, Any],
         wake: Callable[[], None],
+        tail_packer: TailPacker,
     ) -> None:
-        """Make the folder, its manifest and its first tails (touches the disk); raises OSError, also if it is there."""
+        """Make the folder, its manifest and its first tail (touches the disk); raises OSError, also if it is there."""
         folder.mkdir(parents=True)
         self.folder = folder
         self.counts = TapeCounts(numbers)  # of what went in; whoever writes from C goes through it
@@ -83,6 +84,7 @@ class TapeWriter:
         self._settings = settings
         self._numbers = numbers
         self._wake = wake
+        self._tail_packer = tail_packer  # of the thread
         self._digest = hashlib.sha256()
         self._next_tail = 2
         self._full: deque[Tail] = deque()
@@ -294,7 +296,8 @@ class TapeWriter:
         self._synced_end = end
 
     def _pack(self, tail: Tail) -> None:
-        block = build_block_of_tail(tail.number, tail.data(), level=self._settings.zstd_level)
+        with tail.written() as data:
+            block = self._tail_packer.block(tail.number, data)
         if block:
             os.ftruncate(self._fd, self.packed_bytes)  # what an earlier try left
             written = 0

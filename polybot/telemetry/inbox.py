@@ -301,10 +301,13 @@ class TelemetryInbox:
         self._offer(FeedAges(dict(ages_s)))
 
     def take(self) -> list[Note]:
-        """All samples and then all notes queued so far, each oldest first (consumer only)."""
-        notes = self._notes
-        found: list[Note] = [EventSample(SOURCES[taken[0]], *taken[1:]) for taken in self.samples.take()]
-        found += [notes.popleft() for _ in range(len(notes))]
+        """All notes and then all samples queued so far, each oldest first (consumer only).
+
+        Samples are taken before the notes: the opening of the market that a sample is of comes with it or came earlier.
+        """
+        samples, notes = self.samples.take(), self._notes
+        found: list[Note] = [notes.popleft() for _ in range(len(notes))]
+        found += [EventSample(SOURCES[taken[0]], *taken[1:]) for taken in samples]
         return found
 
     def _keep(self, note: Note) -> None:

@@ -22,6 +22,7 @@ from polybot.telemetry.records import NS_PER_MS
 __all__ = ["LATENCY_COLUMNS", "STAGES", "LatencyBook", "LatencyRow", "OrderStages", "StageStats"]
 
 STAGES = ("recv", "decode", "decide", "sign", "write", "ack", "match", "confirm")
+LATER = ("",) * len(STAGES[3:])  # cells of a sampled event, which is received, decoded and decided on, no more
 LOCAL_STAGES = frozenset(STAGES[1:5])  # what this process does itself, before the venue answers
 # Orders between decision and end; the oldest beyond is forgotten and counted.
 ORDERS_MAX = 1 << 14
@@ -124,15 +125,14 @@ class LatencyBook:
         """Count one sampled event of `source` (binance or pm) and give its rows."""
         recv_name, eval_name = SOURCES[source]
         head = str(ts_ns // NS_PER_MS)
-        rows = []
-        if wire_ns is not None:
-            self._histograms[recv_name].record(wire_ns)
-            rows.append((head, recv_name, "", *_event_cells(wire_ns, {"recv": wire_ns})))
+        decide = f"{decide_ns / 1000:.3f}"
         self._histograms[eval_name].record(decide_ns)
-        rows.append(
-            (head, eval_name, "", *_event_cells(decide_ns, {"decode": decode_ns, "decide": decide_ns}))
-        )
-        return rows
+        told = (head, eval_name, "", decide, "", f"{decode_ns / 1000:.3f}", decide, *LATER)
+        if wire_ns is None:
+            return [told]
+        wire = f"{wire_ns / 1000:.3f}"
+        self._histograms[recv_name].record(wire_ns)
+        return [(head, recv_name, "", wire, wire, "", "", *LATER), told]
 
     def histogram(self, name: str) -> LatencyHistogram:
         """The histogram of a stage or of an original name, ns."""
@@ -165,7 +165,3 @@ class LatencyBook:
 
 def _us_text(value_ns: int | None) -> str:
     return "" if value_ns is None else f"{value_ns / 1000:.3f}"
-
-
-def _event_cells(value_ns: int, stages_ns: dict[str, int]) -> tuple[str, ...]:
-    return (_us_text(value_ns), *(_us_text(stages_ns.get(stage)) for stage in STAGES))

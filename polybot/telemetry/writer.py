@@ -457,8 +457,12 @@ class TelemetryWriter:
 
     def _current(self, at_ns: int) -> MarketLog | None:
         """The market whose window holds at_ns; the one that ends first when there are several."""
-        live = [log for log in self._logs.values() if log.spec.start_ns <= at_ns < log.spec.end_ns]
-        return min(live, key=lambda log: log.spec.end_ns, default=None)
+        found: MarketLog | None = None
+        for log in self._logs.values():
+            spec = log.spec
+            if spec.start_ns <= at_ns < spec.end_ns and (found is None or spec.end_ns < found.spec.end_ns):
+                found = log
+        return found
 
     def _markets_sink(self, interval: str) -> CsvSink:
         if interval not in self._markets_sinks:

@@ -7,7 +7,7 @@ import pytest
 from reference import strategy_reference as ref
 from reference.order_reference import CONTRADICTION, ENDS, NONE, ON, REVIVED, order_step, trade_step
 from scenario import SHARE, USD, Scenario, make_risk, rows
-from scripted_strategy import Scripted, place
+from scripted_strategy import Scripted, opinion, place
 
 from polybot._fast.event import DOWN, UP, CommandKind, EventFlag, OrderStatus, TradeStatus
 
@@ -262,3 +262,27 @@ def test_half_a_micro_usd_of_a_down_fill_goes_to_the_up_side_of_the_pair():
     place(scenario, outcome=DOWN, price_ticks=5_100)
     scenario.fill(21.1, 1_000, 5_001, 5_000, maker=True)  # 5,000 x 0.5001 = 2,500.5 micro-USD
     assert int(rows(scenario.go(), CommandKind.CMD_FILL)[0]["usd"]) == 2_500
+
+
+def test_every_order_is_known_whenever_somebody_asks_in_the_order_they_were_made():
+    strategies = [Scripted(f"s{k}") for k in range(3)]
+    scenario = Scenario(strategies)
+    scenario.warm()
+    for strategy in strategies:
+        strategy.say = opinion()
+    scenario.trade(21.0, scenario.price)
+    assert len(rows(scenario.go(), CommandKind.CMD_PLACE)) == 3
+    assert list(scenario.engine.orders) == [1_000, 1_001, 1_002]
+    assert scenario.engine.account.orders is scenario.engine.orders
+    assert [order.seq for order in scenario.engine.orders.values()] == [1_000, 1_001, 1_002]
+
+
+def test_news_of_an_order_in_the_batch_that_made_it_find_it():
+    scenario = Scenario([Scripted()])
+    scenario.warm()
+    scenario.engine.strategies[0].say = opinion()
+    scenario.trade(21.0, scenario.price)
+    scenario.update(21.0, 1_000, OrderStatus.OS_REJECTED, 0)
+    scenario.go()
+    assert scenario.engine.strays == 0
+    assert scenario.engine.orders[1_000].status == OrderStatus.OS_REJECTED

@@ -386,3 +386,12 @@ def test_so_near_its_end_the_shared_error_of_spot_is_too_much_for_the_quality_ga
     surface = Surface(legs, half_spread=10)
     surface.signals()
     assert surface.blocked_by(0, "quality")
+
+
+def test_far_in_the_tail_the_sd_is_nothing_and_the_confidence_the_most_there_is():
+    surface = Surface([Leg(240.0, 45.0), *LEGS[1:]], forward=1.2)
+    surface.shift(0, -0.05)
+    (row,) = surface.signals()
+    assert (int(row["market"]), int(row["outcome"])) == (0, 0)
+    assert surface.gate(0, "quality")[0] == 0.0
+    assert row["confidence"] == surface.strategy.confidence_max

@@ -117,6 +117,18 @@ def test_a_standing_disagreement_without_a_move_blocks_at_the_move_gate():
     assert before > 0.01
 
 
+@pytest.mark.parametrize("price", [100_000.0, 100_001.0, 100_003.0, 99_999.5])
+def test_a_quote_set_at_the_very_spot_of_now_has_the_very_edge_of_now(price):
+    scenario = ready(bid=3_900, ask=4_000)
+    scenario.trade(20.2, price)
+    scenario.book(20.5, [(3_700, 1_000)], [(3_800, 1_000)])
+    scenario.go()
+    jump(scenario, price)
+    gates = scenario.market.gate_rows(0)
+    assert gates[GATES["move"]][3] == 0
+    assert gates[GATES["move"]][0] == gates[GATES["edge"]][0] > 0.0
+
+
 def test_require_move_off_takes_the_standing_disagreement():
     scenario = ready(LatencyArb(require_move=False), bid=3_900, ask=4_000)
     assert len(jump(scenario, 100_001.0)) == 1

@@ -1,5 +1,7 @@
 """Orders: the table of their states and what they reserve at each step, against the plain definition."""
 
+import gc
+import math
 import re
 from itertools import product
 from pathlib import Path
@@ -59,6 +61,21 @@ def test_fills_take_their_share_of_the_reservation_each(placed):
         assert order.reserved_usd == reserved(10 * SHARE - order.filled)
     assert order.status == OrderStatus.OS_FILLED
     assert not order.is_open
+
+
+def test_an_order_made_where_one_was_freed_knows_nothing_of_it(placed):
+    scenario, order = placed
+    scenario.fill(21.1, 1_000, 5_000, 2 * SHARE)
+    scenario.update(21.2, 1_000, OrderStatus.OS_CANCELED, 2 * SHARE)
+    scenario.fill(21.3, 1_000, 5_000, 2 * SHARE, status=TradeStatus.TS_FAILED)
+    scenario.go()
+    scenario.engine.drop_market(0)
+    made = type(order)
+    del order
+    fresh = [made() for _ in range(100)]  # more than are kept for the next
+    assert {(o.seq, o.status, o.shares, o.filled, o.unsettled_trades) for o in fresh} == {(0, 0, 0, 0, 0)}
+    assert all(math.isnan(o.cancel_edge) for o in fresh)
+    assert not any(gc.is_tracked(o) for o in fresh)
 
 
 def test_states_never_go_back(placed):

@@ -396,5 +396,23 @@ def test_a_markets_way_lets_the_gateway_look_first_and_tells_of_each_new_tick_si
     assert order == ["engine"]
 
 
+def test_a_tick_size_whose_telling_raised_is_told_again_with_the_next_batch() -> None:
+    scenario, told = world(), []
+
+    def on_tick_size(index: int, ticks: int) -> None:
+        told.append((index, ticks))
+        if len(told) == 1:
+            raise ValueError("not now")
+
+    way = MarketPath(
+        CallableSink(scenario.engine.process), scenario.engine, 0, before=None, on_tick_size=on_tick_size
+    )
+    with pytest.raises(ValueError, match="not now"):
+        way.feed(EventBuffer())
+    way.feed(EventBuffer())
+    way.feed(EventBuffer())
+    assert told == [(0, 100)] * 2
+
+
 def test_records_have_the_sizes_the_log_counts_with() -> None:
     assert (EVENT_DTYPE.itemsize, COMMAND_DTYPE.itemsize) == (64, 128)

@@ -6,7 +6,7 @@ import pytest
 from scenario import SHARE, Scenario, rows
 from test_engine import Scripted, place
 
-from polybot._fast.event import DOWN, UP, CommandKind, EventKind
+from polybot._fast.event import COMMAND_DTYPE, DOWN, UP, CommandKind, EventKind
 from polybot._fast.risk import Denial
 
 
@@ -29,6 +29,14 @@ def test_a_signal_carries_the_market_it_saw_and_the_greeks_of_its_outcome(traded
     assert signal["tau_s"] == pytest.approx(279.0)
     assert [signal["delta"], signal["gamma"], signal["vega"]] == [sign * delta, sign * gamma, sign * vega]
     assert signal["usd"] == 500_000
+
+
+@pytest.mark.parametrize("outcome", [UP, DOWN])
+def test_the_gateway_is_told_what_the_signal_says(traded, outcome):
+    commands = place(*traded, outcome=outcome)
+    (signal,), (order,) = rows(commands, CommandKind.CMD_SIGNAL), rows(commands, CommandKind.CMD_PLACE)
+    assert [name for name in COMMAND_DTYPE.names if signal[name] != order[name]] == ["kind"]
+    assert order["order_seq"] == 1_000
 
 
 def test_a_fill_says_cost_fee_key_and_who_was_maker(traded):

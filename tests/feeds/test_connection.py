@@ -134,6 +134,28 @@ def test_peer_that_closes_or_aborts_is_connected_anew_and_the_reason_told() -> N
     asyncio.run(scenario())
 
 
+def test_the_last_payload_is_not_forgotten_while_a_new_link_is_still_silent() -> None:
+    async def handler(peer: Peer, socket: web.WebSocketResponse) -> None:
+        if len(peer.sockets.items) == 1:
+            await socket.send_str("x")
+            await socket.close()
+        else:
+            await listen(peer, socket)
+
+    async def scenario() -> None:
+        async with peer_of(handler) as peer:
+            feed = PlainFeed(peer.url)
+            stamps = Record()
+            feed.on_payload = lambda payload, recv_ns: stamps.add(recv_ns)  # type: ignore[method-assign]
+            connection = connect(feed)
+            async with running(connection):
+                await feed.opened.reach(2)
+                assert connection.connected
+                assert [connection.last_payload_ns] == stamps.items
+
+    asyncio.run(scenario())
+
+
 def test_half_open_peer_is_left_when_the_feed_finds_its_data_too_old() -> None:
     async def handler(peer: Peer, socket: web.WebSocketResponse) -> None:
         await socket.send_str("x")

@@ -1,9 +1,16 @@
 """The real HTTP client against a real server on loopback: complete answers or VenueUnavailable."""
 
 import asyncio
+import queue
+import socket
+import ssl
+import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from polybot.config import GatewayConfig
@@ -11,6 +18,7 @@ from polybot.errors import NotSent, VenueUnavailable
 from polybot.gateway.http import LaneClient
 from polybot.gateway.wire import MAX_BODY_BYTES
 from polybot.transport import HttpResponse
+from tests.test_review_findings_wire import make_certificate
 
 Scenario = Callable[[LaneClient, str], Awaitable[None]]
 GIVE_UP = web.AppKey("GIVE_UP", asyncio.Event)
@@ -196,3 +204,51 @@ def test_client_can_be_closed_twice_and_used_again() -> None:
         assert (await client.request("GET", f"{base}/echo")).status == 418
 
     with_server(scenario)
+
+
+def serve_tls(listener: socket.socket, pem: Path, heard: "queue.Queue[bytes]") -> None:
+    """Answer a first request, then tell what arrives next."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    listener.settimeout(PATIENCE_S)
+    raw, _ = listener.accept()
+    raw.settimeout(PATIENCE_S)
+    with context.wrap_socket(raw, server_side=True) as peer:
+        for _ in range(2):
+            said = b""
+            while not said.endswith(b"\r\n\r\n{}"):
+                said += peer.recv(1 << 16)
+            heard.put(said)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_over_tls_too_the_request_arrives_while_the_loop_stands_still(
+    loop: Callable[[], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pem = make_certificate(tmp_path, "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    heard: queue.Queue[bytes] = queue.Queue()
+
+    async def scenario(url: str) -> None:
+        client = LaneClient(GatewayConfig())
+        try:
+            assert (await client.request("POST", url, body=b"{}", timeout_s=PATIENCE_S)).status == 200
+            heard.get(timeout=PATIENCE_S)
+            route = client.route("POST", url, {"Content-Type": "application/json"})
+            exchange = route.begin(b"POLY_TIMESTAMP: 1\r\n", b"{}", timeout_s=PATIENCE_S, before_write=lambda: None)
+            arrived = heard.get(timeout=PATIENCE_S)  # blocks this thread: the loop does not turn
+            assert b"\r\nPOLY_TIMESTAMP: 1\r\n" in arrived
+            assert exchange is not None
+            assert (await exchange.answer()).body == b"{}"
+        finally:
+            await client.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve_tls, args=(listener, pem, heard))
+        thread.start()
+        try:
+            with asyncio.Runner(loop_factory=loop) as runner:
+                runner.run(scenario(f"https://localhost:{listener.getsockname()[1]}/order"))
+        finally:
+            thread.join(PATIENCE_S)

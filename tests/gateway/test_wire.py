@@ -1,11 +1,15 @@
 """One connection: answers are framed as RFC 9112 says, and nothing out of turn is ever read as an answer."""
 
 import asyncio
+import select
+import socket
+import struct
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
 import pytest
+import uvloop
 
 from polybot.config import GatewayConfig
 from polybot.errors import VenueUnavailable
@@ -166,3 +170,85 @@ def test_only_what_may_be_repeated_is_repeated_when_a_kept_connection_is_gone(me
             assert (await client.request(method, url)).body == b"200"
 
     assert with_peer(serve, scenario) == (1 if method == "POST" else 2)
+
+
+END, WORD, RESET = "end", "word", "reset"
+
+
+@pytest.mark.parametrize("news", [END, WORD, RESET])
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_nothing_is_written_on_a_kept_connection_with_news_that_nobody_has_read_yet(
+    news: str, loop: Callable[[], Any]
+) -> None:
+    """The loop stands still from the news to the request: only the kernel knows."""
+
+    def tell(peer: socket.socket) -> None:
+        if news == END:
+            peer.shutdown(socket.SHUT_WR)
+        elif news == WORD:
+            peer.sendall(answer_of(7))
+        else:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+
+    async def scenario(listener: socket.socket, client: LaneClient) -> None:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/order"
+        asking = asyncio.create_task(client.request("POST", url, body=b""))
+        peer, _ = await asyncio.get_running_loop().sock_accept(listener)
+        peer.setblocking(False)
+        await asyncio.get_running_loop().sock_recv(peer, 1 << 16)
+        peer.sendall(answer_of(1))
+        assert (await asking).body == b"1"
+        lane = next(iter(client._lanes.values()))
+        with peer:
+            assert lane.free() is lane._idle[0]
+            own = lane._idle[0].transport_socket()
+            tell(peer)
+            assert select.select([own], [], [], 60.0)[0]
+            checks: list[int] = []
+            route = client.route("POST", url, {})
+            assert route.begin(b"", b"", timeout_s=60.0, before_write=lambda: checks.append(1)) is None
+            assert checks == []
+            assert (lane.idle, lane._count) == (0, 0)
+        asking = asyncio.create_task(client.request("POST", url, body=b""))
+        peer, _ = await asyncio.get_running_loop().sock_accept(listener)
+        peer.setblocking(False)
+        with peer:
+            await asyncio.get_running_loop().sock_recv(peer, 1 << 16)
+            peer.sendall(answer_of(2))
+            assert (await asking).body == b"2"
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            client = LaneClient(GatewayConfig())
+            try:
+                await scenario(listener, client)
+            finally:
+                await client.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
+
+
+def test_a_write_that_raises_costs_its_connection_and_no_place_in_the_lane() -> None:
+    async def scenario(client: LaneClient, url: str) -> None:
+        assert (await client.request("POST", url, body=b"")).body == b"100"
+        lane = next(iter(client._lanes.values()))
+        wire = lane._idle[0]
+        monkeypatch.setattr(wire, "begin", broken)
+        route = client.route("POST", url, {})
+        with pytest.raises(RuntimeError, match="after some bytes"):
+            route.begin(b"", b"", timeout_s=60.0, before_write=lambda: None)
+        assert (lane.idle, lane._count) == (0, 0)
+        assert wire.transport_socket() is None
+
+    def broken(request: bytes) -> None:
+        raise RuntimeError("after some bytes")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        writer.write(answer_of(number))
+        await writer.drain()
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert with_peer(serve, scenario) == 1

@@ -23,7 +23,7 @@ from polybot.replay.inputs import find_inputs, open_inputs
 from polybot.replay.recorder import FOLDER, InputsRecorder, log_name
 from polybot.replay.verify import Player, verify
 from polybot.runner import SAMPLE_EVERY, Runner
-from polybot.tape.blocks import build_block, build_block_of_tail
+from polybot.tape.blocks import TailPacker, build_block
 from polybot.tape.records import read_tail
 from polybot.tape.tail import Tail
 
@@ -198,6 +198,42 @@ def test_a_log_killed_between_two_parts_is_not_taken_for_one_that_ended_in_order
     assert "without closing the log" in verdict.text()
 
 
+def test_a_part_made_while_a_batch_is_being_noted_is_gone_over_to_with_the_next_batch(tmp_path):
+    """The packer's thread may make the part between any two lines of the loop's: the short way must not go past it."""
+
+    class Raced(InputsRecorder):
+        """The thread acts right after the loop has seen that no part waits."""
+
+        is_due, waits = False, None
+
+        @property
+        def _next(self):
+            seen = self.waits
+            if self.is_due:
+                self.is_due = False
+                self._open_next()
+            return seen
+
+        @_next.setter
+        def _next(self, made):
+            self.waits = made
+
+    desk = Desk(tmp_path)
+    desk.log.close()
+    desk.log = Raced(desk.config, desk.clock, name="raced", threaded=False)
+    desk.log.tap.follow(None)
+    desk.log.is_due = True
+    desk.give(1)
+    assert desk.log.waits is not None
+    desk.events.reset()
+    desk.events.add(EventKind.EV_TIMER, recv_ns=desk.clock.ns)
+    assert not desk.log.tap.try_note(desk.events, CommandBuffer(1))
+    desk.give(1)
+    log = desk.end()
+    assert [path.name for path in log.parts] == ["part-0001", "part-0002"]
+    assert verify(log).is_identical
+
+
 def test_without_its_first_part_nothing_can_be_replayed_and_that_is_said(tmp_path):
     desk = Desk(tmp_path, replay__part_mb=1)
     desk.give(30_000)
@@ -345,7 +381,8 @@ def test_with_a_thread_everything_is_on_disk_when_the_wait_ends(tmp_path):
 def test_a_tail_taken_apart_in_one_go_makes_the_same_block_as_entry_by_entry(tmp_path):
     rng = Random(5)
     tail = Tail(tmp_path, 3, 1 << 16)
-    assert build_block_of_tail(3, tail.data(), level=3) == b""
+    packer = TailPacker(3)
+    assert packer.block(3, tail.data()) == b""
     at_ns = START_NS
     while tail.add(
         rng.randrange(1, 1 << 40),
@@ -359,7 +396,11 @@ def test_a_tail_taken_apart_in_one_go_makes_the_same_block_as_entry_by_entry(tmp
     damages = []
     entries = read_tail(tail.data(), file="tail", damages=damages, number=3)
     assert (len(entries), damages) == (tail.entries, [])
-    assert build_block_of_tail(3, tail.data(), level=3) == build_block(3, entries, level=3)
+    block = build_block(3, entries, level=3)
+    assert packer.block(3, tail.data()) == block
+    with tail.written() as data:
+        assert packer.block(3, data) == block  # the room of the one before is no matter
+    tail.close()
 
 
 def play_runner(folder: Path, *, is_short: bool) -> tuple[dict[Path, bytes], int]:

@@ -19,6 +19,7 @@ from polybot.replay.verify import verify
 from polybot.runner import Runner
 from polybot.tape import tail as tail_module
 from polybot.tape import writer as writer_module
+from polybot.tape.blocks import TailPacker
 from polybot.tape.tail import Tail
 
 NS = 1_000_000_000
@@ -141,7 +142,7 @@ def test_a_thread_that_broke_stops_nothing_and_is_said_once(tmp_path, monkeypatc
     def broken(*given, **named):
         raise ValueError("no such level")
 
-    monkeypatch.setattr(writer_module, "build_block_of_tail", broken)
+    monkeypatch.setattr(TailPacker, "block", broken)
     monkeypatch.setattr(threading, "excepthook", lambda given: None)
     loop = Loop(tmp_path, replay__tails_count=FEW_TAILS)
     loop.give(MANY)

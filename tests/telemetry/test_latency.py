@@ -170,3 +170,12 @@ def test_a_spot_sample_goes_to_the_market_whose_window_it_is_in(tmp_path: Path) 
     names = [line.split(",")[1] for line in desk.table("latency.csv")[1:]]
     assert names == ["binance_recv", "eval_binance", "pm_recv", "eval_pm"]
     assert desk.writer.latency.histogram("binance_recv").count == 2
+
+
+def test_the_first_sample_of_a_market_goes_into_its_file_when_both_are_taken_at_once(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.open_market()
+    early_ns = START_NS - NS  # books come before the window begins
+    assert desk.inbox.samples.add(source=2, ts_ns=early_ns, wire_ns=None, decode_ns=10, decide_ns=20, market=3)
+    desk.drain_all()
+    assert [line.split(",")[1] for line in desk.table("latency.csv")[1:]] == ["eval_pm"]
