@@ -74,6 +74,7 @@ class CheckReport:
     orders: int = 0
     fills: int = 0
     markets: int = 0
+    unheard: int = 0  # settled by the venue, and we had stopped before we heard the outcome
     venue: MarketSums = field(default_factory=MarketSums)
     polybot: MarketSums = field(default_factory=MarketSums)
     differences: list[str] = field(default_factory=list)
@@ -89,6 +90,7 @@ class CheckReport:
             f"venue   cost {self.venue.cost} fees {self.venue.fees} payout {self.venue.payout} pnl {self.venue.pnl}",
             f"polybot cost {self.polybot.cost} fees {self.polybot.fees} payout {self.polybot.payout} "
             f"pnl {self.polybot.pnl} (micro-USD)",
+            *([f"{self.unheard} more settled after we had stopped: costs compared, no payout"] if self.unheard else []),
             f"{len(self.differences)} differences",
             *self.differences[:MAX_SHOWN],
         ]
@@ -290,8 +292,13 @@ def _compare_markets(report: CheckReport, rows: list[Row], account: str, files: 
     winners = {row["market"]: row["winner"] for row in rows if row["k"] == "resolve"}
     for market, winner in winners.items():
         slug, expected = slugs[market], sums.get(market, MarketSums())
-        report.venue.payout += expected.payout
         found = booked.get(slug)
+        wanted = {"cost_micro_usd": expected.cost, "fees_micro_usd": expected.fees}
+        if found is not None and not found["outcome"]:  # stopped before the outcome was heard
+            report.unheard += 1
+            _note_markets(report, slug, wanted, found)
+            continue
+        report.venue.payout += expected.payout
         if found is None:
             if expected.cost or expected.payout:
                 report.differences.append(
@@ -300,18 +307,18 @@ def _compare_markets(report: CheckReport, rows: list[Row], account: str, files: 
             continue
         report.markets += 1
         report.polybot.payout += _number(found, "payout_micro_usd")
-        wanted: dict[str, Any] = {
-            "cost_micro_usd": expected.cost,
-            "fees_micro_usd": expected.fees,
-            "payout_micro_usd": expected.payout,
-            "pnl_micro_usd": expected.pnl,
-        }
-        got = {column: str(_number(found, column)) for column in wanted}
-        _note_differences(report, f"market {slug}", {key: str(value) for key, value in wanted.items()}, got)
+        _note_markets(
+            report, slug, wanted | {"payout_micro_usd": expected.payout, "pnl_micro_usd": expected.pnl}, found
+        )
         if found["outcome"] and found["outcome"] != OUTCOMES[winner]:
             report.differences.append(
                 f"market {slug}: outcome {found['outcome']} here, {OUTCOMES[winner]} at the venue"
             )
+
+
+def _note_markets(report: CheckReport, slug: str, wanted: dict[str, int], found: dict[str, str]) -> None:
+    got = {column: str(_number(found, column)) for column in wanted}
+    _note_differences(report, f"market {slug}", {key: str(value) for key, value in wanted.items()}, got)
 
 
 def _note_differences(report: CheckReport, what: str, wanted: dict[str, str], found: dict[str, str]) -> None:

@@ -249,6 +249,19 @@ def test_one_micro_usd_of_difference_in_a_market_is_found(run, column):
     assert column in difference
 
 
+def test_a_run_that_stopped_before_it_heard_an_outcome_is_no_difference_but_its_costs_are_compared(run):
+    """The venue settles within a moment of the window's end; who is stopped in that moment has booked no payout."""
+    of_all = run.compare()
+    run.markets[0].update(outcome="", payout_micro_usd="0", pnl_micro_usd="0")
+    report = run.compare()
+    assert report.is_ok
+    assert (report.markets, report.unheard) == (of_all.markets - 1, 1)
+    assert "1 more settled after we had stopped" in report.text()
+    run.markets[0]["cost_micro_usd"] = str(int(run.markets[0]["cost_micro_usd"]) + 1)
+    (difference,) = run.compare().differences
+    assert "cost_micro_usd" in difference
+
+
 def test_missing_market_wrong_outcome_and_unknown_orders_are_found(run):
     run.markets[1]["outcome"] = "Up" if run.markets[1]["outcome"] == "Down" else "Down"
     gone = run.markets.pop(0)
