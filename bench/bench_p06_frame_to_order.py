@@ -43,7 +43,7 @@ from polybot.telemetry.inbox import TelemetryInbox
 
 LIMIT_NS = 1_000
 ORDERS = 60  # risk's ceiling is 64 a second
-WORLDS = 6
+WORLDS = 12
 STEP_US = 1_000  # between two trades of the stream
 FIRST_SEQ = 1_000
 Burden = Callable[[EventSink], EventSink]

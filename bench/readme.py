@@ -45,6 +45,17 @@ HOW_TO_READ = """## How to read the table
   the limit, otherwise the gate is red: it could not have found anything.
 - "reported" lines have no limit.
 - Ratios hold from machine to machine; times do not.
+
+What a row's claim leaves open, so that nobody reads more into it:
+- P4 holds the median message of a busy window to 500 ns. A trade that makes an order takes longer than that; it is
+  reported beside it.
+- P7 holds the engine alone (`replay.record=false`). With the inputs log, which is the default and which no peer
+  writes, a saturated socket costs what the reported lines say: less of a lead than the gate's 3 and 10.
+- P8 and P9 compare with py-clob-client-v2 on coincurve; as it installs by itself it is some ten times slower.
+- P10: ours decides with six strategies; hftbacktest sends one order per message, nautilus_trader counts.
+- P13: one daemon trades one window at a time and holds others beside it. Were sixteen traded at once a spot trade
+  would be sixteen questions; that line is reported.
+- P14 depends on a core of one's own; on shared cores spinning makes it worse.
 """
 
 
