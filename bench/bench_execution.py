@@ -4,34 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scenario import make_spec
 
 from polybot._fast import event as ev
 from polybot._fast.execution import SimExecution
-from polybot.market.spec import MarketSpec
 
 SHARE = 1_000_000
 START_NS = 1_795_337_100 * 10**9
 EVENTS = 4_000
 LEVELS = 20
-SPEC = MarketSpec(
+SPEC = make_spec(
     slug="btc-updown-5m-1795337100",
-    asset="btc",
-    interval="5m",
     condition_id="0x" + "11" * 32,
     token_up="1",
     token_down="2",
     start_ns=START_NS,
     end_ns=START_NS + 10**18,
-    tick_size_ticks=100,
-    min_size_ushares=5 * SHARE,
-    fees_enabled=True,
-    fee_rate_ppm=70_000,
-    fee_exponent=1,
-    taker_delay_ms=150,
-    neg_risk=False,
-    rule="twap",
-    twap_window_s=60,
-    resolution_source="",
 )
 
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from scenario import make_spec
+
 from polybot.config import VenueConfig
 from polybot.gateway.auth import ApiCredentials, RequestSigner
 from polybot.gateway.orders import CommandHead, OrderPlan, TradedMarket, build_order, order_salt, plan_order
 from polybot.gateway.signer import Signer, token_word
-from polybot.market.spec import MarketSpec
 
 NS = 1_000_000_000
 KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
@@ -14,25 +15,13 @@ TOKENS = (
     "71321045679252212594626385532706912750332728571942532289631379312455583992563",
     "52114319501245915516055106046884209969926127482827954674443846427813813222426",
 )
-SPEC = MarketSpec(
+SPEC = make_spec(
     slug="btc-updown-5m-1790616600",
-    asset="btc",
-    interval="5m",
     condition_id="0x" + "c0" * 32,
     token_up=TOKENS[0],
     token_down=TOKENS[1],
     start_ns=0,
     end_ns=300 * NS,
-    tick_size_ticks=100,
-    min_size_ushares=5_000_000,
-    fees_enabled=True,
-    fee_rate_ppm=70_000,
-    fee_exponent=1,
-    taker_delay_ms=150,
-    neg_risk=False,
-    rule="twap",
-    twap_window_s=60,
-    resolution_source="",
 )
 ORDER: dict[str, Any] = {
     "maker_amount": 5_200_000,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scenario import make_spec
 
 from polybot._fast.event import COMMAND_DTYPE, CommandKind
 from polybot.clock import wall_clock
 from polybot.config import TelemetryConfig
-from polybot.market.spec import MarketSpec
 from polybot.telemetry.console import Console
 from polybot.telemetry.inbox import LOOSE_NOTES_MAX, TelemetryInbox
 from polybot.telemetry.redact import Redactor
@@ -21,25 +21,13 @@ BATCH = 1_000
 NS = 1_000_000_000
 START_NS = 1_763_797_800 * NS
 
-SPEC = MarketSpec(
+SPEC = make_spec(
     slug="btc-updown-5m-1763797800",
-    asset="btc",
-    interval="5m",
     condition_id="0x" + "c0" * 32,
     token_up="1" * 77,
     token_down="2" * 77,
     start_ns=START_NS,
     end_ns=START_NS + 300 * NS,
-    tick_size_ticks=100,
-    min_size_ushares=5_000_000,
-    fees_enabled=True,
-    fee_rate_ppm=70_000,
-    fee_exponent=1,
-    taker_delay_ms=150,
-    neg_risk=False,
-    rule="twap",
-    twap_window_s=60,
-    resolution_source="oracle",
 )
 
 

@@ -21,8 +21,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
 import uvloop
+from scenario import make_spec
 from serving import serve
 
 from bench.event_stream import START_NS, STRIKE, window_events
@@ -323,25 +325,13 @@ def _rest() -> None:
 
 
 def _spec() -> MarketSpec:
-    return MarketSpec(
+    return make_spec(
         slug=f"btc-updown-5m-{START_NS // NS}",
-        asset="btc",
-        interval="5m",
         condition_id=MARKET,
         token_up=TOKEN_UP,
         token_down=TOKEN_DOWN,
         start_ns=START_NS,
         end_ns=START_NS + 300 * NS,
-        tick_size_ticks=100,
-        min_size_ushares=5_000_000,
-        fees_enabled=True,
-        fee_rate_ppm=70_000,
-        fee_exponent=1,
-        taker_delay_ms=150,
-        neg_risk=False,
-        rule="twap",
-        twap_window_s=60,
-        resolution_source="https://data.chain.link/streams/btc-usd-twap-60s-streams",
     )
 
 

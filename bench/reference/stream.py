@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
+from scenario import make_spec
 
 from bench.reference.pricing import Inputs, norm_cdf, price
 from polybot.market.spec import MarketSpec
@@ -61,25 +62,13 @@ MEASURED = Rates(trade=30.0, quote=115.0, book=12.1, change=50.0, told=0.0, prin
 def five_minute_spec(number: int) -> MarketSpec:
     """Metadata of the 5m window number so many after START_NS."""
     start_ns = START_NS + number * 300 * NS
-    return MarketSpec(
+    return make_spec(
         slug=f"btc-updown-5m-{start_ns // NS}",
-        asset="btc",
-        interval="5m",
         condition_id="0x" + f"{number + 1:02x}" * 32,
         token_up=str(7 * 10**76 + number),
         token_down=str(5 * 10**76 + number),
         start_ns=start_ns,
         end_ns=start_ns + 300 * NS,
-        tick_size_ticks=100,
-        min_size_ushares=5_000_000,
-        fees_enabled=True,
-        fee_rate_ppm=70_000,
-        fee_exponent=1,
-        taker_delay_ms=150,
-        neg_risk=False,
-        rule="twap",
-        twap_window_s=60,
-        resolution_source="https://data.chain.link/streams/btc-usd-twap-60s-streams",
     )
 
 

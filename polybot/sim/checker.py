@@ -14,7 +14,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from polybot._fast.keccak import keccak_256
 from polybot.sim.ledger import Row, read_ledger
